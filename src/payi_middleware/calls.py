@@ -1,0 +1,86 @@
+"""One provider call as the request that made it sees it: pending until its report was answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+
+import anyio
+import anyio.lowlevel
+
+from .results import XproxyResult
+
+
+class Call:
+    """The outcome of one provider call, set once by whoever delivers the report.
+
+    No lock is taken: `list.append` and `list.pop` are atomic, so each waiter is run exactly once, by the setter or
+    by the thread that registered it, whichever comes second. A finaliser may interrupt any of this code.
+    """
+
+    __slots__ = ("__weakref__", "_waiters", "error", "result", "settled")
+
+    def __init__(self) -> None:
+        self.result: XproxyResult | None = None
+        self.error: BaseException | None = None
+        self.settled = False
+        self._waiters: list[Callable[[], None]] = []
+
+    def settle(self, result: XproxyResult | None, error: BaseException | None = None) -> None:
+        """Record the outcome and wake whoever waits; later calls change nothing."""
+        if self.settled:
+            return
+        self.result = result
+        self.error = error
+        self.settled = True
+        self._wake()
+
+    def on_settled(self, waiter: Callable[[], None]) -> None:
+        """Run `waiter` once the outcome is known: on the delivering thread, or at once if it is known already."""
+        self._waiters.append(waiter)
+        if self.settled:
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            with suppress(IndexError):
+                self._waiters.pop()()
+
+
+def wait(calls: Iterable[Call], timeout: float) -> None:
+    """Block until every call is settled, for at most `timeout` seconds."""
+    deadline = monotonic() + timeout
+    for call in calls:
+        if not call.settled:
+            arrived = threading.Event()
+            call.on_settled(arrived.set)
+            if not arrived.wait(max(0.0, deadline - monotonic())):
+                return
+
+
+async def await_settled(calls: Iterable[Call], timeout: float) -> None:
+    """Wait until every call is settled, for at most `timeout` seconds, on asyncio or trio."""
+    pending = [call for call in calls if not call.settled]
+    if not pending:
+        return
+    run_soon = _loop_waker()
+    with anyio.move_on_after(timeout):
+        for call in pending:
+            arrived = anyio.Event()
+            call.on_settled(partial(run_soon, arrived.set))
+            await arrived.wait()
+
+
+def _loop_waker() -> Callable[[Callable[[], None]], None]:
+    """Return how another thread runs a callable on this event loop without waiting for it."""
+    loop = anyio.lowlevel.current_token().native_token
+    schedule = getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe  # type: ignore[attr-defined]
+
+    def run_soon(callback: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            schedule(callback)
+
+    return run_soon

@@ -1,0 +1,218 @@
+"""Settings: one frozen value, from arguments first and `PAYI_*` environment variables second.
+
+This is the only reader of the process environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from .annotations import Annotations, Properties, ReportMode
+from .exceptions import ConfigurationError
+
+PREFIX = "PAYI_"
+HOSTED_URL = "https://api.pay-i.com"
+FOREIGN_VARIABLES = frozenset({"PAYI_CUSTOM_HEADERS", "PAYI_LOG"})
+"""Variables of Pay-i's own SDK that mean nothing here."""
+
+Network = IPv4Network | IPv6Network
+HeadersMode = Literal["summary", "off"]
+WireFamily = Literal["openai", "anthropic"]
+
+
+def _split(value: Any) -> Any:
+    """Read a list from an environment variable: JSON, or items separated by commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _mapping(value: Any) -> Any:
+    """Read a mapping from an environment variable: JSON, or `key=value` pairs separated by commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+    if bad := [key for key, equals, _ in pairs if not equals]:
+        raise ValueError(f"{bad[0].strip()!r} has no value; write key=value")
+    return {key.strip(): item.strip() for key, _, item in pairs}
+
+
+def _networks(value: Any) -> Any:
+    networks = []
+    for item in _split(value):
+        try:
+            networks.append(item if isinstance(item, Network) else ip_network(str(item)))
+        except ValueError as error:
+            raise ValueError(f"{item!r} is no IP network ({error}); write it like 10.0.0.0/8 or 127.0.0.1") from None
+    return tuple(networks)
+
+
+def _url(value: Any) -> Any:
+    if value is None:
+        return None
+    parts = urlsplit(str(value))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"not an http or https URL; write it like {HOSTED_URL}")
+    return str(value).rstrip("/")
+
+
+def _providers(value: Any) -> Any:
+    rows: dict[str, tuple[str, str | None]] = {}
+    for host, family in dict(_mapping(value)).items():
+        wire, category = (family, None) if isinstance(family, str) else tuple(family)
+        if wire not in ("openai", "anthropic"):
+            raise ValueError(f"{wire!r} is no wire format known here; write 'openai' or 'anthropic'")
+        rows[str(host).lower()] = (wire, category)
+    return MappingProxyType(rows)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """How the middleware behaves. Every field can come from an environment variable: `header_wait` from
+    `PAYI_HEADER_WAIT`. Lists are comma-separated there, mappings `key=value` pairs or JSON.
+
+    Args:
+        enabled: False turns everything off: requests and provider calls pass through untouched.
+        api_key: Pay-i's API key.
+        base_url: Pay-i's address, or that of a self-hosted service; https://api.pay-i.com if only the key is given.
+        ledger: the embedded ledger's SQLite file, used when neither `api_key` nor `base_url` is set.
+        headers: "summary" adds the `X-Payi-*` response headers, "off" adds none; a callable is given the ASGI scope
+            or WSGI environ of each request and returns one of the two.
+        header_wait: seconds that the start of a response may wait for results that are not in yet; 0 never waits.
+        report: "background" reports after the provider's answer was handed over; "inline" holds the answer until
+            the result is in.
+        inline_timeout: seconds that "inline" may hold an answer.
+        trusted_proxies: the networks of the direct peers whose identity headers count.
+        user_id_header, session_id_header: the names of the plain identity headers.
+        identity_max_length: characters that an identity value may have; a longer one is dropped.
+        user_id_hmac_key: if set, user ids leave the process only as HMAC-SHA256 of this key, in hex.
+        providers: custom hosts (`host` or `host:port`) and the wire format they speak, with a category if wanted:
+            `{"llm.internal": "openai", "10.0.0.7:8080": ("anthropic", "my.category")}`.
+        log_prompt_and_response: send prompts and answers along with the reports.
+        redact: given the report's body before it leaves, returns the one to send; if it raises, nothing is sent.
+        user_id, account_name, use_case_name, use_case_version, use_case_step, use_case_properties, limit_ids,
+        request_tags, request_properties: what calls are annotated with unless something more specific says otherwise.
+        queue_size: reports that may wait for delivery; beyond it the oldest is dropped and counted.
+        queue_bytes: bytes of request and response bodies that may wait for delivery.
+        ingest_timeout: seconds that one delivery attempt may take.
+        ingest_retries: further attempts after the first one failed.
+        ingest_connections: deliveries under way at once.
+        shutdown_timeout: seconds that a shutdown may wait for undelivered reports.
+
+    Raises:
+        ConfigurationError: names the setting and the fix.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    enabled: bool = True
+    api_key: SecretStr | None = None
+    base_url: Annotated[str | None, BeforeValidator(_url)] = None
+    ledger: Path = Path("payi.db")
+    headers: HeadersMode | Callable[[Any], HeadersMode] = "summary"
+    header_wait: Seconds = 0.1
+    report: ReportMode = "background"
+    inline_timeout: Seconds = 5.0
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = (
+        ip_network("127.0.0.0/8"),
+        ip_network("::1/128"),
+    )
+    user_id_header: str = Field("X-User-ID", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+    session_id_header: str = Field("X-Session-ID", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+    identity_max_length: int = Field(256, ge=1, le=4096)
+    user_id_hmac_key: SecretStr | None = None
+    providers: Annotated[Mapping[str, tuple[str, str | None]], BeforeValidator(_providers)] = Field(
+        default_factory=dict
+    )
+    log_prompt_and_response: bool = False
+    redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    user_id: str | None = None
+    account_name: str | None = None
+    use_case_name: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    use_case_version: int | None = None
+    use_case_step: str | None = None
+    use_case_properties: Annotated[Properties | None, BeforeValidator(_mapping)] = None
+    limit_ids: Texts = ()
+    request_tags: Texts = ()
+    request_properties: Annotated[Properties | None, BeforeValidator(_mapping)] = None
+    queue_size: int = Field(10_000, ge=1)
+    queue_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    ingest_timeout: float = Field(10.0, gt=0, allow_inf_nan=False)
+    ingest_retries: int = Field(2, ge=0, le=10)
+    ingest_connections: int = Field(8, ge=1, le=64)
+    shutdown_timeout: Seconds = 5.0
+
+    def __init__(self, **values: Any) -> None:
+        environment = _from_environment(values)
+        try:
+            super().__init__(**environment, **values)
+        except ValidationError as error:
+            raise _explained(error, values) from None
+
+    @property
+    def ingest_url(self) -> str | None:
+        """The Pay-i service to report to; None means the embedded ledger."""
+        return self.base_url or (HOSTED_URL if self.api_key is not None else None)
+
+    def default_annotations(self) -> Annotations:
+        """What calls are annotated with unless something more specific says otherwise."""
+        return Annotations(
+            user_id=self.user_id,
+            account_name=self.account_name,
+            use_case_name=self.use_case_name,
+            use_case_version=self.use_case_version,
+            use_case_step=self.use_case_step,
+            use_case_properties=self.use_case_properties or None,
+            limit_ids=self.limit_ids or None,
+            request_tags=self.request_tags or None,
+            request_properties=self.request_properties or None,
+            log_prompt_and_response=self.log_prompt_and_response or None,
+        )
+
+
+def _from_environment(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the `PAYI_*` variables; a misspelt one is an error, because it would silently do nothing."""
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields if name != "redact"}
+    found: dict[str, Any] = {}
+    for variable, text in os.environ.items():
+        name = names.get(variable)
+        if name is not None and name not in given and text.strip():
+            found[name] = text
+        elif name is None and variable.startswith(PREFIX) and variable not in FOREIGN_VARIABLES:
+            _refuse_misspelt(variable, names)
+    return found
+
+
+def _refuse_misspelt(variable: str, names: Mapping[str, str]) -> None:
+    if near := difflib.get_close_matches(variable, names, n=1, cutoff=0.85):
+        raise ConfigurationError(variable, "there is no such setting", f"Did you mean {near[0]}?")
+
+
+def _explained(error: ValidationError, given: Mapping[str, Any]) -> ConfigurationError:
+    """Turn the first thing that is wrong into one sentence, without the value: it may be a secret."""
+    detail = error.errors(include_url=False, include_input=False)[0]
+    name = str(detail["loc"][0]) if detail["loc"] else "Settings"
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "The settings are listed in the docstring of Settings."
+        return ConfigurationError(name, "there is no such setting", hint)
+    setting = name if name in given else PREFIX + name.upper()
+    problem = detail["msg"].removeprefix("Value error, ")
+    return ConfigurationError(setting, problem[:1].lower() + problem[1:], "Correct it or leave it out.")
