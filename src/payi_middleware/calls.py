@@ -21,13 +21,18 @@ class Call:
     by the thread that registered it, whichever comes second. A finaliser may interrupt any of this code.
     """
 
-    __slots__ = ("__weakref__", "_waiters", "error", "result", "settled")
+    __slots__ = ("__weakref__", "_listeners", "_waiters", "due", "error", "postponed", "result", "settled")
 
     def __init__(self) -> None:
         self.result: XproxyResult | None = None
         self.error: BaseException | None = None
+        self.due = False
         self.settled = False
+        self.postponed = False
         self._waiters: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], None]] = []
+
+    # `due` is set when the call has ended and its report is on the way.
 
     def settle(self, result: XproxyResult | None, error: BaseException | None = None) -> None:
         """Record the outcome and wake whoever waits; later calls change nothing."""
@@ -36,41 +41,54 @@ class Call:
         self.result = result
         self.error = error
         self.settled = True
-        self._wake()
+        _run(self._listeners)
+        _run(self._waiters)
 
-    def on_settled(self, waiter: Callable[[], None]) -> None:
-        """Run `waiter` once the outcome is known: on the delivering thread, or at once if it is known already."""
+    def postpone(self) -> None:
+        """Send those who wait on their way: the outcome will take its time, because Pay-i cannot be reached."""
+        self.postponed = True
+        _run(self._waiters)
+
+    def on_wait_over(self, waiter: Callable[[], None]) -> None:
+        """Run `waiter` when waiting is over, on the delivering thread, or at once if it is over already."""
         self._waiters.append(waiter)
-        if self.settled:
-            self._wake()
+        if self.settled or self.postponed:
+            _run(self._waiters)
 
-    def _wake(self) -> None:
-        while self._waiters:
-            with suppress(IndexError):
-                self._waiters.pop()()
+    def on_settled(self, listener: Callable[[], None]) -> None:
+        """Run `listener` when the outcome is known, however late, on the delivering thread, or at once if it is."""
+        self._listeners.append(listener)
+        if self.settled:
+            _run(self._listeners)
+
+
+def _run(callbacks: list[Callable[[], None]]) -> None:
+    while callbacks:
+        with suppress(IndexError):
+            callbacks.pop()()
 
 
 def wait(calls: Iterable[Call], timeout: float) -> None:
-    """Block until every call is settled, for at most `timeout` seconds."""
+    """Block until every call is settled or postponed, for at most `timeout` seconds."""
     deadline = monotonic() + timeout
     for call in calls:
-        if not call.settled:
+        if not call.settled and not call.postponed:
             arrived = threading.Event()
-            call.on_settled(arrived.set)
+            call.on_wait_over(arrived.set)
             if not arrived.wait(max(0.0, deadline - monotonic())):
                 return
 
 
 async def await_settled(calls: Iterable[Call], timeout: float) -> None:
     """Wait until every call is settled, for at most `timeout` seconds, on asyncio or trio."""
-    pending = [call for call in calls if not call.settled]
+    pending = [call for call in calls if not call.settled and not call.postponed]
     if not pending:
         return
     run_soon = _loop_waker()
     with anyio.move_on_after(timeout):
         for call in pending:
             arrived = anyio.Event()
-            call.on_settled(partial(run_soon, arrived.set))
+            call.on_wait_over(partial(run_soon, arrived.set))
             await arrived.wait()
 
 

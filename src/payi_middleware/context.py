@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from typing import Any, Protocol
 from uuid import uuid4
 
 from opentelemetry.context import attach, create_key, get_current, set_value
@@ -31,15 +32,27 @@ def set_process_defaults(annotations: Annotations) -> None:
     _defaults = annotations
 
 
+def process_defaults() -> Annotations:
+    """Return what calls outside any web request are annotated with."""
+    return _defaults
+
+
 class Identification(Protocol):
     """Who asked, as far as it is known by now."""
 
     @property
     def annotations(self) -> Annotations:
-        """What the identity sources have said up to now."""
+        """What the identity sources have said up to now; the same object as long as nothing changed."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a source is left that could not be asked yet."""
 
     def settle(self) -> None:
         """Ask the sources that can be asked from here without waiting on an event loop."""
+
+    async def asettle(self) -> None:
+        """Ask all sources."""
 
 
 class RequestScope:
@@ -48,8 +61,7 @@ class RequestScope:
     Args:
         defaults: what the request is annotated with unless something more specific says otherwise; None follows the
             process's defaults.
-        owner: who made this scope and delivers its reports; opaque here.
-        wants_results: whether somebody will read the results of this request's calls.
+        owner: who made this scope and receives the exchanges recorded in it; opaque here.
     """
 
     __slots__ = (
@@ -62,22 +74,20 @@ class RequestScope:
         "_earlier_calls",
         "_lock",
         "_made_up",
+        "_parked",
+        "closed",
         "identifications",
         "last_result",
         "owner",
-        "streaming",
-        "wants_results",
     )
 
-    def __init__(
-        self, defaults: Annotations | None = None, *, owner: object = None, wants_results: bool = False
-    ) -> None:
+    def __init__(self, defaults: Annotations | None = None, *, owner: Any = None) -> None:
         self._defaults = defaults
         self.owner = owner
-        self.wants_results = wants_results
+        self.closed = False
+        self._parked: list[Callable[[], None]] = []
         self.identifications: list[Identification] = []
         self.last_result: XproxyResult | None = None
-        self.streaming = False
         self._cache: tuple[tuple[Annotations, ...], Annotations] | None = None
         self._annotated = NOTHING
         self._made_up: str | None = None
@@ -86,8 +96,14 @@ class RequestScope:
         self._earlier_calls = 0
         self._lock = threading.Lock()
 
-    def annotate(self, layer: Annotations) -> None:
-        """Amend the request: what is named here wins over the identity sources."""
+    def annotate(self, layer: Annotations = NOTHING, /, **annotations: Any) -> None:
+        """Amend the request: what is named here wins over the identity sources.
+
+        Args:
+            layer: what to amend, as a value;
+            **annotations: or as the fields of `Annotations`.
+        """
+        layer = Annotations(**annotations) if annotations else layer
         with self._lock:
             if layer.use_case_name and layer.use_case_name != self._annotated.use_case_name:
                 self._made_up = None
@@ -109,11 +125,48 @@ class RequestScope:
             self._made_up = str(uuid4())
         return self._made_up
 
+    @property
+    def identified(self) -> bool:
+        """Whether every identity source has been asked, or the request is over and none will be asked any more."""
+        return self.closed or not any(identification.pending for identification in self.identifications)
+
+    def settle_identity(self) -> None:
+        """Ask the identity sources that can be asked from here without waiting on an event loop."""
+        for identification in self.identifications:
+            identification.settle()
+        self._unpark()
+
+    async def asettle_identity(self) -> None:
+        """Ask all identity sources."""
+        for identification in self.identifications:
+            await identification.asettle()
+        self._unpark()
+
+    def when_identified(self, resume: Callable[[], None]) -> None:
+        """Run `resume` once every identity source has been asked, at the latest when the request is over."""
+        self._parked.append(resume)
+        self._unpark()
+
+    def close(self) -> None:
+        """End the request: nobody else will be asked who made it."""
+        self.closed = True
+        self._unpark()
+
+    def _unpark(self) -> None:
+        while self._parked and self.identified:
+            with suppress(IndexError):
+                self._parked.pop()()
+
     def add(self, call: Call) -> None:
         """Count a provider call as this request's."""
         self._calls.append(call)
         if len(self._calls) > _KEPT_CALLS:
             self._fold()
+
+    def remove(self, call: Call) -> None:
+        """Take back a call that turned out to be none."""
+        with suppress(ValueError):
+            self._calls.remove(call)
 
     def _fold(self) -> None:
         with self._lock:
@@ -126,18 +179,22 @@ class RequestScope:
                 self._calls.remove(call)
 
     @property
-    def calls(self) -> list[Call]:
-        """The provider calls that are kept singly, oldest first."""
-        return list(self._calls)
+    def due(self) -> list[Call]:
+        """The calls that have ended and whose results are not in; a stream that is still read is not among them."""
+        return [call for call in self._calls if call.due and not call.settled]
 
-    def summary(self) -> Summary:
-        """Add up what is known of this request's provider calls."""
+    def summary(self, *, streaming: bool = False) -> Summary:
+        """Add up what is known of this request's provider calls.
+
+        Args:
+            streaming: the response's body may still make calls, so that nothing is final.
+        """
         with self._lock:
             calls = list(self._calls)
             return summarise(
                 self._earlier_calls + len(calls),
                 [call.result for call in calls],
-                streaming=self.streaming,
+                streaming=streaming,
                 before=self._earlier,
             )
 

@@ -1,0 +1,169 @@
+"""The ready-made sources that a trusted proxy or another service vouches for: headers and W3C baggage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+from opentelemetry.baggage import get_baggage
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+
+from payi_middleware.annotations import NOTHING, Annotations
+from payi_middleware.exceptions import ConfigurationError
+from payi_middleware.headers import read_annotations
+from payi_middleware.log import warn
+from payi_middleware.settings import Settings
+
+from .incoming import Incoming, Trust
+from .values import TOKEN
+
+_NEVER_FROM_CLIENTS = frozenset(
+    {
+        "xProxy-Limit-IDs",
+        "xProxy-PriceAs-Category",
+        "xProxy-PriceAs-Resource",
+        "xProxy-Resource-Scope",
+        "xProxy-Logging-Disable",
+    }
+)
+_VERSION = "xProxy-UseCase-Version"
+_VERSION_DIGITS = 9
+"""Digits of a version that is believed: beyond 4300 `int` refuses, and beyond 9 no 32-bit integer holds it."""
+
+
+def check_names(source: str, names: Iterable[object]) -> None:
+    """Refuse a name that no header or baggage member can have.
+
+    Raises:
+        ConfigurationError: names the source and the fix.
+    """
+    for name in names:
+        if name is not None and not (isinstance(name, str) and TOKEN.fullmatch(name)):
+            raise ConfigurationError(
+                source, f"{name!r} cannot be a name", "Use letters, digits and !#$%&'*+.^_`|~- only (RFC 9110)."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Take the identity from request headers, from trusted peers only.
+
+    The proxy must set or remove these headers itself: what a client sends under the same name would pass through it.
+    A plain header wins over its `xProxy-*` counterpart. The `xProxy-*` headers that name limits, prices, scopes or
+    logging are never read from incoming requests.
+
+    Args:
+        user_id: the header of the user id; None means `Settings.user_id_header`.
+        session_id: the header of the session id; None means `Settings.session_id_header`.
+        account_name: the header of the account name; None reads none.
+        xproxy: whether the `xProxy-*` headers are read as well.
+
+    Raises:
+        ConfigurationError: a name cannot be a header's.
+    """
+
+    user_id: str | None = None
+    session_id: str | None = None
+    account_name: str | None = None
+    xproxy: bool = True
+
+    name: ClassVar[str] = "Headers"
+    trust: ClassVar[Trust] = Trust.PROXY
+    late: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_names("Headers", (self.user_id, self.session_id, self.account_name))
+
+    def configured(self, settings: Settings) -> Self:
+        """Fill in the names that were left to the settings."""
+        return replace(
+            self,
+            user_id=self.user_id or settings.user_id_header,
+            session_id=self.session_id or settings.session_id_header,
+        )
+
+    def read(self, incoming: Incoming) -> Annotations | None:
+        layer = read_annotations(lambda name: _xproxy(incoming, name)) if self.xproxy else NOTHING
+        names = {"user_id": self.user_id, "session_id": self.session_id, "account_name": self.account_name}
+        given = {field: incoming.header(name) for field, name in names.items() if name is not None}
+        plain: dict[str, Any] = {field: value for field, value in given.items() if value is not None and value.strip()}
+        return replace(layer, **plain) if plain else layer
+
+
+def _xproxy(incoming: Incoming, name: str) -> str | None:
+    if name in _NEVER_FROM_CLIENTS:
+        return None
+    value = incoming.header(name)
+    if name == _VERSION and value is not None and len(value.strip()) > _VERSION_DIGITS:
+        warn(f"identity {name}", "The header %s has more than %d digits: it was ignored", name, _VERSION_DIGITS)
+        return None
+    return value
+
+
+_PROPAGATOR = W3CBaggagePropagator()
+_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+"""The octets of a value (https://www.w3.org/TR/baggage/#definition). The propagator logs a member that has others,
+value and all, and a user id does not belong into a log."""
+
+_PAIR_LENGTH = 4096
+"""Characters of a member; the propagator takes no longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baggage:
+    """Take the identity from W3C baggage (https://www.w3.org/TR/baggage/), from trusted peers only.
+
+    OpenTelemetry's own propagator reads it, so that the app's `opentelemetry.baggage` and this agree; the properties
+    of a member (`user.id=alice;tier=gold`) are not part of its value here.
+
+    Args:
+        user_id: the member of the user id.
+        session_id: the member of the session id; None reads none.
+        account_name: the member of the account name; None reads none.
+
+    Raises:
+        ConfigurationError: a name cannot be a member's.
+    """
+
+    user_id: str | None = "user.id"
+    session_id: str | None = "session.id"
+    account_name: str | None = None
+
+    name: ClassVar[str] = "Baggage"
+    trust: ClassVar[Trust] = Trust.PROXY
+    late: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_names("Baggage", (self.user_id, self.session_id, self.account_name))
+
+    def read(self, incoming: Incoming) -> Annotations | None:
+        header = incoming.header("baggage")
+        if not header:
+            return None
+        names = {"user_id": self.user_id, "session_id": self.session_id, "account_name": self.account_name}
+        members = _members(header, {name for name in names.values() if name is not None})
+        values: dict[str, Any] = {
+            field: _decoded(name, members[name]) for field, name in names.items() if name in members
+        }
+        return Annotations(**values) if values else None
+
+
+def _members(header: str, wanted: set[str]) -> dict[str, str]:
+    """Find the members that were asked for, so that the propagator neither reads nor logs any other."""
+    found = {}
+    for member in header.split(","):
+        name, _, value = member.partition(";")[0].partition("=")
+        if (name := name.strip(" \t")) in wanted:
+            found[name] = value.strip(" \t")
+    return found
+
+
+def _decoded(name: str, value: str) -> str | None:
+    if len(name) + 1 + len(value) > _PAIR_LENGTH or not _VALUE.fullmatch(value):
+        warn(f"identity Baggage {name}", "The baggage member %s is too long or not percent-encoded: dropped", name)
+        return None
+    decoded = get_baggage(name, _PROPAGATOR.extract({"baggage": f"{name}={value}"}, Context()))
+    return decoded if isinstance(decoded, str) else None

@@ -1,0 +1,239 @@
+"""What the sources say of one web request: asked when it matters, each no more often than it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, cast
+
+from opentelemetry.context import attach, create_key, detach, get_current, set_value
+
+from payi_middleware.annotations import NOTHING, Annotations
+
+from .entry import Entry
+from .incoming import Incoming, Trust
+
+PATIENCE = 5.0
+"""Seconds that a thread waits for another thread of the same request that is asking: a handler may block its event
+loop on a thread, while a resolver that the thread waits for needs that loop."""
+
+_POLL = 0.002
+"""Seconds between two looks of a task whose turn it is not yet."""
+
+_MERGED = frozenset({"request_properties", "use_case_properties"})
+"""Fields of which each source may name a part."""
+
+_ASKING = create_key("payi-identity-asking")
+
+
+class Explained(NamedTuple):
+    """What became of one source; names only, no values."""
+
+    source: str
+    trust: Trust
+    won: tuple[str, ...]
+    """The fields it decided."""
+    lost: tuple[str, ...]
+    """The fields it named that a more trusted source had named, too."""
+    note: str
+    """Why it named nothing, where that is known."""
+
+
+class RequestIdentity:
+    """Who asked, as far as it is known by now.
+
+    One settles at a time. The turn is a lock that no event loop ever blocks on: what is being asked may need it.
+
+    Args:
+        entries: the sources, most trusted first.
+        incoming: the request; nothing is read from it before the first `settle`.
+    """
+
+    __slots__ = ("_annotations", "_answers", "_entries", "_incoming", "_left", "_turn")
+
+    def __init__(self, entries: tuple[Entry, ...], incoming: Incoming) -> None:
+        self._entries = self._left = entries
+        self._incoming = incoming
+        self._answers: dict[Entry, dict[str, Any]] = {}
+        self._annotations = NOTHING
+        self._turn = threading.Lock()
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is known by now; the same object as long as nothing was added."""
+        return self._annotations
+
+    @property
+    def pending(self) -> bool:
+        """Whether an async resolver still has to answer: `asettle` asks it, `settle` only where no event loop runs."""
+        return any(entry.awaits for entry in self._left)
+
+    def settle(self) -> None:
+        """Ask the sources that can be asked from here.
+
+        Sources that inner layers of the app fill in are asked again until they say something, any other once. Async
+        resolvers are run to their end where no event loop runs in this thread, on the app's own loop if this thread
+        was started from it, and are left pending where one runs.
+        """
+        if not self._left or get_current().get(_ASKING) is self:  # a resolver's own calls ask nobody
+            return
+        if not self._turn.acquire(blocking=False) and (loop_runs_here() or not self._turn.acquire(timeout=PATIENCE)):
+            return
+        try:
+            for entry in self._left:
+                if not entry.awaits:
+                    self._ask(entry)
+                elif not loop_runs_here():
+                    self._await_from_here(entry)
+        finally:
+            self._turn.release()
+
+    async def asettle(self) -> None:
+        """Ask the sources, on asyncio and on trio; who comes second waits for the answers of who came first.
+
+        Sync resolvers are called directly, as in `settle`, and must not block: in a worker thread they would lose
+        what is bound to the request's thread and cost every request a hop. One that must wait is written async.
+        """
+        if not self._left or get_current().get(_ASKING) is self:
+            return
+        while not self._turn.acquire(blocking=False):
+            import anyio
+
+            # The turn may be a thread's or another loop's: no event of anyio's wakes across all of them.
+            await anyio.sleep(_POLL)
+        try:
+            for entry in self._left:
+                if entry.awaits:
+                    await self._aask(entry)
+                else:
+                    self._ask(entry)
+        finally:
+            self._turn.release()
+
+    def explain(self) -> list[Explained]:
+        """Say which source decided which field, most trusted first. Asks nobody; `settle` before."""
+        decided: set[str] = set()
+        lines = []
+        for entry in self._entries:
+            named = tuple(self._answers.get(entry, ()))
+            won = tuple(field for field in named if field not in decided or field in _MERGED)
+            decided.update(won)
+            lost = tuple(field for field in named if field not in won)
+            lines.append(Explained(entry.name, entry.trust, won, lost, "" if named else self._silence(entry)))
+        return lines
+
+    def _silence(self, entry: Entry) -> str:
+        if not entry.admits(self._incoming):
+            return "not asked: the peer is not in trusted_proxies"
+        if entry in self._left and not entry.late:
+            return "not asked yet"
+        return "named nothing"
+
+    def _ask(self, entry: Entry) -> None:
+        try:
+            if not entry.admits(self._incoming):
+                answer = None
+            elif entry.own:
+                answer = self._call(entry)
+            else:
+                answer = entry.ask(self._incoming)
+            self._hear(entry, answer)
+        except Exception as error:  # noqa: BLE001 - the app's request goes on, whatever happens in a source
+            self._drop(entry, error)
+
+    def _call(self, entry: Entry) -> object:
+        token = attach(set_value(_ASKING, self))
+        try:
+            return entry.ask(self._incoming)
+        finally:
+            detach(token)
+
+    async def _aask(self, entry: Entry) -> None:
+        try:
+            answer = await self._acall(entry) if entry.admits(self._incoming) else None
+            self._hear(entry, answer)
+        except Exception as error:  # noqa: BLE001 - as above; a cancellation is no Exception, and asks again later
+            self._drop(entry, error)
+
+    async def _acall(self, entry: Entry) -> object:
+        token = attach(set_value(_ASKING, self))
+        try:
+            return await cast("Awaitable[object]", entry.ask(self._incoming))
+        finally:
+            detach(token)
+
+    def _await_from_here(self, entry: Entry) -> None:
+        try:
+            run_from_thread(lambda: self._aask(entry))
+        except Exception as error:  # noqa: BLE001 - as above, where the event loop itself is the trouble
+            self._drop(entry, error)
+
+    def _drop(self, entry: Entry, error: Exception) -> None:
+        entry.failed(error)
+        self._hear(entry, None)
+
+    def _hear(self, entry: Entry, answer: object) -> None:
+        named = entry.understand(answer)
+        if not named and entry.late:
+            return
+        self._left = tuple(left for left in self._left if left is not entry)
+        if named:
+            self._answers[entry] = named
+            merged = _merge([self._answers[entry] for entry in self._entries if entry in self._answers])
+            if merged != self._annotations:
+                self._annotations = merged
+
+
+def _merge(answers: list[dict[str, Any]]) -> Annotations:
+    merged: dict[str, Any] = {}
+    for named in answers:
+        for field, value in named.items():
+            if field in _MERGED:
+                merged[field] = {**value, **merged.get(field, {})}
+            else:
+                merged.setdefault(field, value)
+    if (session_id := merged.get("session_id")) is not None:
+        merged["request_properties"] = {**merged.get("request_properties", {}), "session_id": session_id}
+    return Annotations(**merged)
+
+
+def loop_runs_here() -> bool:
+    """Whether an event loop runs in this thread, asyncio's or trio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        return True
+    from anyio.lowlevel import current_token
+
+    try:
+        current_token()
+    except RuntimeError:
+        return False
+    return True
+
+
+def run_from_thread(function: Callable[[], Awaitable[None]]) -> None:
+    """Run an async function to its end from a thread in which no event loop runs.
+
+    A worker thread of anyio (a `def` endpoint) runs it on the loop that started the thread, where the app's
+    connection pools live; asgiref finds the loop of its own threads, and makes one where there is none (WSGI).
+    """
+    from anyio.from_thread import run  # imported here, as asgiref is: 30 ms that only apps with async resolvers pay
+    from asgiref.sync import async_to_sync
+
+    started = False
+
+    async def start() -> None:
+        nonlocal started
+        started = True
+        await function()
+
+    try:
+        run(start)
+    except RuntimeError:
+        if started:
+            raise
+        async_to_sync(start)()

@@ -1,0 +1,59 @@
+"""What a finished exchange says: the reading that the app's thread was spared. Runs on a delivering thread."""
+
+from __future__ import annotations
+
+import json
+
+from .providers import Answer, read_request
+from .providers.decoding import UndecodableError, decoder_for
+from .recorder import Exchange
+from .report import Content, Observed
+
+_KEPT_REQUEST = 1024 * 1024
+_KEPT_RESPONSE = 1024 * 1024
+
+
+def observe(exchange: Exchange) -> Observed:
+    """Read the request and the response of an exchange that has ended."""
+    reader = exchange.reader
+    return Observed(
+        match=exchange.match,
+        asked=read_request(exchange.match, exchange.request),
+        answer=Answer() if reader is None else reader.finish(),
+        status=exchange.status,
+        timing=exchange.timing,
+        failure=exchange.failure,
+        ended_early=exchange.failure is None and not exchange.terminated,
+        provider_uri=exchange.provider_uri,
+        module=exchange.module,
+        content=None if exchange.content is None else _content(exchange),
+    )
+
+
+def _content(exchange: Exchange) -> Content:
+    text = _decoded(b"".join(exchange.content or ()), exchange.content_encoding)
+    lines = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
+    request = (exchange.request or b"")[:_KEPT_REQUEST].decode("utf-8", errors="replace")
+    return Content(request=request or None, response=(lines if lines and not _is_json(text) else text) or None)
+
+
+def _decoded(body: bytes, content_encoding: str | None) -> str:
+    """Undo the content encoding, up to a bound: a small body may inflate to gigabytes."""
+    kept: list[bytes] = []
+    try:
+        decode = decoder_for(content_encoding or "")
+        for piece in (body,) if decode is None else decode(body):
+            kept.append(piece)
+            if sum(map(len, kept)) > _KEPT_RESPONSE:
+                break
+    except UndecodableError:
+        pass
+    return b"".join(kept)[:_KEPT_RESPONSE].decode("utf-8", errors="replace")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

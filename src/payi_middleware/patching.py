@@ -1,0 +1,82 @@
+"""`instrument()`'s hands: put the metered transports in the way of provider calls, and take them out again.
+
+The seam is the transport that a client picks for a URL. It covers every transport (mounted, proxied, mocked,
+in-process) and clients made earlier, it is the same in httpx and httpx2, and any other host pays one set look-up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import wraps
+from threading import Lock
+from typing import Any
+
+from .exceptions import ConfigurationError
+from .providers import maybe_inference
+from .transport import LIBRARIES, transports
+
+_SEAM = "_transport_for_url"
+_lock = Lock()
+_undo: list[Callable[[], None]] = []
+
+
+def patch() -> None:
+    """Meter the clients of httpx and httpx2, whichever are installed, and carry the context into threads.
+
+    Raises:
+        ConfigurationError: a library's version has no such seam any more.
+    """
+    with _lock:
+        if _undo:
+            return
+        clients: dict[type[Any], type[Any]] = {}
+        for name in LIBRARIES:
+            if importlib.util.find_spec(name) is not None:
+                module = importlib.import_module(name)
+                clients.update(zip((module.Client, module.AsyncClient), transports(module), strict=True))
+        for client in clients:  # one entry where httpx2.alias_httpx() made both libraries the same
+            if not callable(getattr(client, _SEAM, None)):
+                raise ConfigurationError(
+                    client.__module__,
+                    f"{client.__name__} has no {_SEAM} in this version, so provider calls cannot be metered",
+                    "Install a supported version, or pass transport=PayiTransport(...) to your clients by hand.",
+                )
+        for client, metered in clients.items():
+            _undo.append(_patch_client(client, metered))
+        _undo.append(_carry_into_threads())
+
+
+def unpatch() -> None:
+    """Undo exactly what `patch()` did."""
+    with _lock:
+        while _undo:
+            _undo.pop()()
+
+
+def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
+    original = getattr(client, _SEAM)
+
+    @wraps(original)
+    def transport_for_url(self: Any, url: Any) -> Any:
+        transport = original(self, url)
+        return metered(transport) if maybe_inference(url.raw_path) else transport
+
+    setattr(client, _SEAM, transport_for_url)
+
+    def undo() -> None:
+        if getattr(client, _SEAM) is transport_for_url:  # someone who patched after us keeps their patch
+            setattr(client, _SEAM, original)
+
+    return undo
+
+
+def _carry_into_threads() -> Callable[[], None]:
+    from opentelemetry.instrumentation.threading import ThreadingInstrumentor  # 80 ms: not at import
+
+    instrumentor = ThreadingInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return lambda: None
+    instrumentor.instrument()
+    return lambda: instrumentor.uninstrument()

@@ -1,0 +1,28 @@
+"""Turn one HTTP exchange with a GenAI provider into facts: pure translation, no I/O, no state.
+
+match = recognise(method, host, port, path, headers)      # is this an inference, and whose?
+asked = read_request(match, body)                         # which model, streamed or not
+reader = open_reader(match, status, headers)              # then reader.feed(chunk) for every raw chunk
+answer = reader.finish()                                  # usage, ids, function calls, errors
+units(answer.usage)                                       # Pay-i's units
+"""
+
+from .answer import Answer, Asked, FunctionCall
+from .asked import read_request
+from .hosts import Match, maybe_inference, recognise
+from .reader import Reader, open_reader
+from .usage import Usage, units
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "FunctionCall",
+    "Match",
+    "Reader",
+    "Usage",
+    "maybe_inference",
+    "open_reader",
+    "read_request",
+    "recognise",
+    "units",
+]

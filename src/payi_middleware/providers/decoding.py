@@ -1,0 +1,140 @@
+"""Undo `Content-Encoding` as the bytes come in, in pieces of bounded size (RFC 9110 section 8.4).
+
+The transport sees what the server sent, before the HTTP client decodes it. A few kilobytes may inflate to gigabytes, so
+every decoder hands out its output piece by piece and its user keeps only what it needs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+__all__ = ["UndecodableError", "decoder_for"]
+
+PIECE = 32_768
+# One zstd block of 4 bytes can stand for 128 KiB, and the library has no output limit: short slices of input are one.
+_ZSTD_SLICE = 64
+
+Decode = Callable[[bytes], Iterator[bytes]]
+
+
+def _optional(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+brotli, zstandard = _optional("brotli"), _optional("zstandard")
+
+
+class UndecodableError(Exception):
+    """Say that a body cannot be decoded, because its encoding is unknown here or its bytes are corrupt."""
+
+
+def decoder_for(content_encoding: str) -> Decode | None:
+    """Return a function from raw chunks to decoded pieces, or None where nothing has to be decoded.
+
+    Raises UndecodableError for an encoding that is unknown or whose library is not installed; the function that it
+    returns raises UndecodableError for corrupt bytes.
+    """
+    names = [name for part in content_encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
+    if len(names) > 4:
+        raise UndecodableError("too many content encodings")
+    decode: Decode | None = None
+    for name in reversed(names):  # the last one named was applied last
+        decode = _single(name) if decode is None else _chain(decode, _single(name))
+    return decode
+
+
+def _chain(outer: Decode, inner: Decode) -> Decode:
+    def decode(chunk: bytes) -> Iterator[bytes]:
+        for piece in outer(chunk):
+            yield from inner(piece)
+
+    return decode
+
+
+def _single(name: str) -> Decode:
+    if name in ("gzip", "x-gzip"):
+        return _Zlib(lambda _: zlib.MAX_WBITS | 16, needs=1)
+    if name == "deflate":
+        return _Zlib(_deflate_bits, needs=2)
+    if name == "br" and brotli is not None:
+        return _Brotli()
+    if name == "zstd" and zstandard is not None:
+        return _Zstd()
+    raise UndecodableError(f"content encoding {name[:32]} cannot be decoded here")
+
+
+def _deflate_bits(start: bytes) -> int:
+    """Tell a zlib stream, which RFC 9110 asks for, from a bare deflate stream, which some servers send."""
+    is_zlib = start[0] & 0x0F == 8 and (start[0] << 8 | start[1]) % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
+
+
+class _Zlib:
+    """Decode gzip or deflate, also of several members one after the other."""
+
+    def __init__(self, window_bits: Callable[[bytes], int], needs: int) -> None:
+        self._window_bits = window_bits
+        self._needs = needs
+        self._start = b""
+        self._inflate: Any = None
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        data = self._start + chunk
+        more = False  # a full piece may leave output inside zlib although it has taken all of the input
+        while data or more:
+            if self._inflate is None:
+                if len(data) < self._needs:
+                    break
+                self._inflate = zlib.decompressobj(self._window_bits(data))
+            try:
+                piece: bytes = self._inflate.decompress(data, PIECE)
+            except zlib.error as exc:
+                raise UndecodableError("corrupt compressed body") from exc
+            if piece:
+                yield piece
+            more, data = len(piece) >= PIECE, self._inflate.unconsumed_tail
+            if self._inflate.eof:
+                # Zero padding may follow the last member.
+                more, data, self._inflate = False, self._inflate.unused_data.lstrip(b"\0"), None
+        self._start = data
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._inner: Any = brotli.Decompressor()
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        data = chunk
+        try:
+            while piece := self._inner.process(data, output_buffer_limit=PIECE):
+                yield piece
+                data = b""
+        except (brotli.error, TypeError) as exc:  # a TypeError means a brotli before 1.2, which cannot limit its output
+            raise UndecodableError("corrupt compressed body") from exc
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._inner: Any = None
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        for start in range(0, len(chunk), _ZSTD_SLICE):
+            data = chunk[start : start + _ZSTD_SLICE]
+            while data:
+                if self._inner is None:
+                    self._inner = zstandard.ZstdDecompressor(max_window_size=2**23).decompressobj()
+                try:
+                    piece = self._inner.decompress(data)
+                except zstandard.ZstdError as exc:
+                    raise UndecodableError("corrupt compressed body") from exc
+                if piece:
+                    yield piece
+                data = b""
+                if self._inner.eof:
+                    data, self._inner = self._inner.unused_data, None

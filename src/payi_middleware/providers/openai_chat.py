@@ -1,0 +1,269 @@
+"""OpenAI chat completions, completions and embeddings, and everybody who speaks them.
+
+Streams: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .answer import PARTIAL, Answer
+from .echo import Echo
+from .family import Kept, calls, without_usage
+from .openai_usage import usage_from
+from .usage import Usage
+from .values import carve, count, error_of, loads, mapping, rows, text
+from .wire import each_event, shorten
+
+__all__ = ["OpenAIChat"]
+
+_EVENT_LIMIT = 16_384
+_DULL_LIMIT = 4_096
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')  # some hosts send an empty one with every delta
+_CALLING = re.compile(rb'"(?:tool_calls"\s*:\s*\[\s*\{|function_call"\s*:\s*\{)')
+_NAME = re.compile(rb'"name"\s*:\s*"([^"\\]{1,256})"')
+_VISIBLE = re.compile(
+    rb'"(?:content|refusal|transcript)"\s*:\s*"[^"]'
+    rb'|"content"\s*:\s*\[\s*\{\s*"type"\s*:\s*"text"'
+    rb'|"tool_calls"\s*:\s*\[\s*\{|"function_call"\s*:\s*\{'
+)
+_VISIBLE_TEXT = re.compile(rb'"text"\s*:\s*"[^"]')
+_HIDDEN = re.compile(rb'"(?:reasoning_content|reasoning|reasoning_text|thinking|text)"\s*:\s*"[^"]')
+
+
+class OpenAIChat:
+    """Read chat completions, completions and embeddings.
+
+    Only the few events that carry facts are kept, and none is parsed before the end: `see` decides by searching bytes.
+    """
+
+    def __init__(self, api: str, provider: str) -> None:
+        self.first_token = False
+        self.first_completion = False
+        self._provider = provider
+        self._visible = _VISIBLE_TEXT if api == "openai.completions" else _VISIBLE
+        self._opening = Kept(2 * _EVENT_LIMIT)
+        self._named = False
+        self._echo = Echo()
+        self._finish = Kept(24_576)
+        self._names = Kept(32_768)
+        self._arguments = Kept(32_768)
+        self._usage: bytes | None = None
+        self._error: bytes | None = None
+        self._dull = b""
+        self._done = False
+
+    def see(self, block: bytes) -> bool:
+        """Keep what matters of the events in `block`; True at `[DONE]` or an error event."""
+        echo = self._echo
+        if (self.first_completion or (self.first_token and echo.hidden)) and echo.fits(block):
+            return False  # nearly every event of a stream ends here
+        if not self.first_completion:
+            self._time(block)
+        if (
+            self._named
+            and b'"usage":{' not in block
+            and b'"finish_reason":"' not in block
+            and b"_call" not in block
+            and b"[DONE]" not in block
+            and b'"error"' not in block
+            and b'"usage": {' not in block
+            and b'"finish_reason": "' not in block
+        ):
+            return self._skip(block)
+        ended = told = False
+        for event in each_event(block):
+            told |= self._keep(event)
+            ended |= self._ends(event)
+        if not ended and not told:
+            self._skip(block)
+        return ended
+
+    def _skip(self, block: bytes) -> bool:
+        if len(block) <= _DULL_LIMIT:
+            self._echo.learn(block)
+            self._dull = block
+        return False
+
+    def _time(self, block: bytes) -> None:
+        if self._visible.search(block):
+            self.first_completion = self.first_token = True
+        elif not self.first_token and _HIDDEN.search(block):
+            self.first_token = True
+
+    def _keep(self, event: bytes) -> bool:
+        """Keep the event if it carries a fact, and return whether it does."""
+        short = shorten(event, _EVENT_LIMIT)
+        told = not self._named
+        if told:
+            self._open(short)
+        if _USAGE.search(event):
+            self._usage = short  # counts are cumulative where several events carry them: the last one holds
+            told = True
+        if _FINISH.search(event):
+            self._finish.add(short)
+            told = True
+        if b"_call" in event and _CALLING.search(event):
+            self._call(event)
+            told = True
+        return told
+
+    def _call(self, event: bytes) -> None:
+        names = _NAME.findall(event)
+        if not names:
+            self._arguments.add(shorten(event, _EVENT_LIMIT))
+        elif len(event) <= _EVENT_LIMIT:
+            self._names.add(event)
+        else:
+            self._arguments.lost = True
+            told = b",".join(b'{"function":{"name":"%s"}}' % name for name in names[:64])
+            self._names.add(b'{"choices":[{"delta":{"tool_calls":[%s]}}]}' % told)
+
+    def _ends(self, event: bytes) -> bool:
+        if b"[DONE]" in event and event.strip() == b"[DONE]":
+            self._done = True
+        elif b'"error"' in event and self._error is None and (loads(event) or {}).get("error"):
+            self._error = shorten(event, _EVENT_LIMIT)
+        else:
+            return False
+        return True
+
+    def _open(self, event: bytes) -> None:
+        """Keep the first events until one has both an id and a model: Azure opens with one whose members are empty."""
+        start = carve(event)
+        self._named = bool(start.get("id") and start.get("model")) or self._opening.lost
+        self._opening.add(event)
+
+    def streamed(self) -> Answer:
+        """Return the facts of the events kept."""
+        opening, finishing = _parsed(self._opening), _parsed(self._finish)
+        last = _parse(self._usage)
+        usage = _usage_of(last, self._provider)
+        if usage is None:  # a spelling of JSON that the searches do not know
+            last = next((found for event in each_event(self._dull) if (found := loads(event))), last)
+            usage = _usage_of(last, self._provider)
+        said = [*opening, *finishing, last]
+        finish = _finish([choice for event in finishing for choice in rows(event.get("choices"))])
+        called = _streamed_calls(_parsed(self._names), [] if self._arguments.lost else _parsed(self._arguments))
+        if self._arguments.lost:
+            called = [(name, None) for name, _ in called]
+        error = _parse(self._error)
+        code, message = error_of(error) if error else (None, None)
+        return Answer(
+            usage=usage,
+            response_id=_first(said, "id"),
+            model=_first(said, "model"),
+            finish_reason=finish,
+            function_calls=calls(called),
+            error_code=code,
+            error_message=message,
+            service_tier=_tier([last, *finishing, *opening]),
+            notes=self._notes(usage is not None, finish is not None),
+        )
+
+    def _notes(self, counted: bool, finished: bool) -> dict[str, str]:
+        ended = self._done or finished
+        if counted:
+            return {} if ended else {PARTIAL: "stream ended before its end"}
+        if self._error is not None:
+            return without_usage("error inside the stream")
+        return without_usage("provider sent no usage" if ended else "stream ended before usage")
+
+    def whole(self, body: dict[str, Any]) -> Answer:
+        """Return the facts of an answer in one body."""
+        choices = rows(body.get("choices"))
+        messages = [mapping(choice.get("message")) for choice in choices]
+        usage = _usage_of(body, self._provider)
+        code, message = error_of(body) if body.get("error") else (None, None)
+        return Answer(
+            usage=usage,
+            response_id=text(body.get("id")),
+            model=text(body.get("model")),
+            finish_reason=_finish(choices),
+            function_calls=calls([call for said in messages for call in _called(said)]),
+            error_code=code,
+            error_message=message,
+            service_tier=_tier([body]),
+            notes={} if usage else without_usage("provider sent no usage"),
+        )
+
+
+def _parse(event: bytes | None) -> dict[str, Any]:
+    if event is None:
+        return {}
+    return loads(event) or carve(event)
+
+
+def _parsed(kept: Kept) -> list[dict[str, Any]]:
+    return [_parse(event) for event in kept.events]
+
+
+def _usage_of(body: dict[str, Any], provider: str) -> Usage | None:
+    """Return the usage, also where Groq (`x_groq`) and Moonshot (in the choice) put it in streams."""
+    places = [body, mapping(body.get("x_groq")), *rows(body.get("choices"))]
+    return next((found for place in places if (found := usage_from(place.get("usage"), provider))), None)
+
+
+def _first(said: list[dict[str, Any]], name: str) -> str | None:
+    return next((found for event in said if (found := text(event.get(name)))), None)
+
+
+def _tier(said: list[dict[str, Any]]) -> str | None:
+    """Return the service tier: OpenAI tells it beside the usage, Mistral inside."""
+    for event in said:
+        found = text(event.get("service_tier")) or text(mapping(event.get("usage")).get("service_tier"))
+        if found:
+            return found
+    return None
+
+
+def _finish(choices: list[dict[str, Any]]) -> str | None:
+    told = [choice for choice in choices if text(choice.get("finish_reason"))]
+    first = next((choice for choice in told if not choice.get("index")), told[0] if told else {})
+    return text(first.get("finish_reason"))
+
+
+def _called(message: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return (name, arguments) of a message's tool calls, of its custom ones and of the older `function_call`."""
+    found = []
+    for call in [*rows(message.get("tool_calls")), {"function": message.get("function_call")}]:
+        function = mapping(call.get("function")) or mapping(call.get("custom"))
+        if name := text(function.get("name")):
+            found.append((name, function.get("arguments", function.get("input"))))
+    return found
+
+
+def _streamed_calls(named: list[dict[str, Any]], fragments: list[dict[str, Any]]) -> list[tuple[str, object]]:
+    """Join the deltas of each call: the one with its name opens it, those without add to its arguments."""
+    opened: list[tuple[str, list[str]]] = []
+    latest: dict[tuple[object, object], tuple[object, list[str]]] = {}
+    for key, call, function in _deltas(named):
+        identity, name, held = call.get("id"), text(function.get("name")), latest.get(key)
+        if not name:
+            continue
+        # Gemini gives every call index 0, others repeat the name in every delta: a new id makes a new call.
+        if held is None or identity != held[0] or call.get("index") is None:
+            held = latest[key] = (identity, [])
+            opened.append((name, held[1]))
+        held[1].append(_fragment(function))
+    for key, _, function in _deltas(fragments):
+        if key in latest:
+            latest[key][1].append(_fragment(function))
+    return [(name, "".join(parts)) for name, parts in opened]
+
+
+def _fragment(function: dict[str, Any]) -> str:
+    return text(function.get("arguments", function.get("input")), _EVENT_LIMIT) or ""
+
+
+def _deltas(events: list[dict[str, Any]]) -> Iterator[tuple[tuple[object, object], dict[str, Any], dict[str, Any]]]:
+    """Yield ((choice index, call index), call, function) of every call; Writer calls its delta a message."""
+    for event in events:
+        for choice in rows(event.get("choices")):
+            delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+            for call in [*rows(delta.get("tool_calls")), {"function": delta.get("function_call")}]:
+                function = mapping(call.get("function")) or mapping(call.get("custom"))
+                yield (count(choice.get("index")), count(call.get("index"))), call, function

@@ -1,0 +1,218 @@
+"""What is reported to Pay-i about one provider call: annotations + usage + timing → the ingest payload."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from .annotations import Annotations
+from .exceptions import ConfigurationError
+from .providers import Answer, Asked, Match, units
+
+UNKNOWN_MODEL = "system.unknown_model"
+CLIENT_FAILURE = 299
+"""Pay-i's status for a call that failed in the client, without an HTTP status."""
+
+_CONTEXT_FIELDS = {
+    "user_id": "user_id",
+    "account_name": "account_name",
+    "use_case_name": "use_case_name",
+    "use_case_id": "use_case_id",
+    "use_case_version": "use_case_version",
+    "use_case_step": "use_case_step",
+    "resource_scope": "scope",
+    "limit_ids": "limit_ids",
+    "request_tags": "request_tags",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a call began (UTC) and how long its parts took, in milliseconds; None where a part never came."""
+
+    started: datetime
+    end_to_end_ms: int | None = None
+    first_token_ms: int | None = None
+    first_completion_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The prompt and the answer as they went over the wire; sent only where the app asked for it."""
+
+    request: str | None = None
+    response: str | list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that is known of one provider call when it has ended.
+
+    Args:
+        match: which provider and API it was.
+        asked, answer: what the request and the response said.
+        status: the HTTP status; None when no response came.
+        failure: the type and text of the client's own error, if it failed without an HTTP error status.
+        ended_early: the app stopped reading before the provider's last event.
+        provider_uri: scheme, host and path, without the query, which may carry keys.
+        module: the SDK that made the call, like `openai/3.54.0`.
+    """
+
+    match: Match
+    asked: Asked
+    answer: Answer
+    status: int | None
+    timing: Timing
+    failure: tuple[str, str] | None = None
+    ended_early: bool = False
+    provider_uri: str | None = None
+    module: str | None = None
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report, in the shape of an item of `POST /api/v1/ingest/bulk`, which holds everything in its body.
+
+    Args:
+        item: the item; its `category` and `provider_response_id` together make it idempotent.
+        module: the value of `xProxy-Instrumented-Module`.
+        log_content: whether the service may keep request and response bodies.
+    """
+
+    item: Mapping[str, Any]
+    module: str | None = None
+    log_content: bool = False
+
+    @property
+    def category(self) -> str:
+        """The Pay-i category."""
+        return str(self.item["category"])
+
+    @property
+    def provider_response_id(self) -> str:
+        """The provider's id of the response, or one of ours; it makes the report idempotent within its category."""
+        return str(self.item["provider_response_id"])
+
+
+def build_report(
+    observed: Observed,
+    annotations: Annotations,
+    *,
+    hash_user: Callable[[str], str] | None = None,
+    redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Report:
+    """Put together what is reported.
+
+    Args:
+        observed: what is known of the call.
+        annotations: whom it is for.
+        hash_user: replaces the user id before it leaves the process.
+        redact: the app's last word on what leaves the process.
+
+    Raises:
+        Exception: whatever `redact` raises; then nothing may be sent.
+    """
+    answer = observed.answer
+    counted, notes = units(answer.usage) if answer.usage is not None else ({}, {})
+    item: dict[str, Any] = {
+        "category": annotations.price_as_category or observed.match.category,
+        "resource": annotations.price_as_resource or _resource(observed),
+        "units": counted,
+        "event_timestamp": observed.timing.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "end_to_end_latency_ms": observed.timing.end_to_end_ms,
+        "time_to_first_token_ms": observed.timing.first_token_ms,
+        "time_to_first_completion_token_ms": observed.timing.first_completion_ms,
+        "http_status_code": _status(observed),
+        "provider_uri": observed.provider_uri,
+        "provider_response_id": answer.response_id or f"payi_{uuid4()}",
+        "properties": {**_automatic_properties(observed), **notes, **_request_properties(annotations)},
+        "use_case_properties": dict(annotations.use_case_properties or {}),
+        "provider_response_function_calls": _function_calls(observed),
+    }
+    if observed.content is not None:
+        item["provider_request_json"] = observed.content.request
+        item["provider_response_json"] = observed.content.response
+    item.update(context_fields(annotations, hash_user))
+    if annotations.resource_scope is None and answer.usage is not None and answer.usage.scope:
+        item["scope"] = answer.usage.scope
+    item = {name: value for name, value in item.items() if value is not None and (value or name == "units")}
+    if redact is not None:
+        item = redact(item)
+    return Report(item, observed.module, log_content=observed.content is not None)
+
+
+def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | None = None) -> dict[str, Any]:
+    """Return the annotations as the context fields of a bulk item."""
+    fields = {name: getattr(annotations, attribute) for attribute, name in _CONTEXT_FIELDS.items()}
+    if annotations.user_id is not None and hash_user is not None:
+        fields["user_id"] = hash_user(annotations.user_id)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value not in (None, "", ())
+    }
+
+
+def user_hash(key: str) -> Callable[[str], str]:
+    """Return a function that turns user ids into HMAC-SHA256 of `key`, in hex (RFC 2104).
+
+    Raises:
+        ConfigurationError: the key is empty.
+    """
+    if not key:
+        raise ConfigurationError("user_id_hmac_key", "the key is empty", "Set a long random text, or leave it out.")
+    secret = key.encode()
+    return lambda user_id: hmac.new(secret, user_id.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def _resource(observed: Observed) -> str:
+    asked, answered = observed.asked.model or observed.match.model_from_path, observed.answer.model
+    first, second = (answered, asked) if observed.match.resource_from == "response" else (asked, answered)
+    return first or second or UNKNOWN_MODEL
+
+
+def _status(observed: Observed) -> int:
+    if observed.status is not None and observed.status >= 400:
+        return observed.status
+    if observed.failure is not None or observed.answer.error_code is not None or observed.status is None:
+        return CLIENT_FAILURE
+    return observed.status
+
+
+def _automatic_properties(observed: Observed) -> dict[str, str]:
+    answer = observed.answer
+    properties = dict(answer.notes)
+    if observed.failure is not None:
+        properties["system.failure"], properties["system.failure.description"] = observed.failure
+    elif answer.error_code is not None or (observed.status or 0) >= 400:
+        properties["system.failure"] = answer.error_code or f"http_{observed.status}"
+        if answer.error_message and observed.content is not None:  # providers quote prompts and keys in their errors
+            properties["system.failure.description"] = answer.error_message
+    if observed.ended_early:
+        properties["system.stream"] = "ended before the provider's last event"
+    if answer.model and answer.model != _resource(observed):
+        properties["system.response_model"] = answer.model
+    if answer.service_tier:
+        properties["system.service_tier"] = answer.service_tier
+    return properties
+
+
+def _request_properties(annotations: Annotations) -> dict[str, str | None]:
+    properties = dict(annotations.request_properties or {})
+    if annotations.session_id:
+        properties.setdefault("session_id", annotations.session_id)
+    return properties
+
+
+def _function_calls(observed: Observed) -> list[dict[str, str]]:
+    with_arguments = observed.content is not None
+    return [
+        {"name": call.name, **({"arguments": call.arguments} if with_arguments and call.arguments else {})}
+        for call in observed.answer.function_calls
+    ]

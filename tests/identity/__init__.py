@@ -1,0 +1,1 @@
+"""Who asked: every source, hostile values, precedence, concurrency."""

@@ -1,0 +1,107 @@
+"""Many writers: threads of one process, and processes that share the file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+from payi_middleware.service.ledger import Ledger
+
+CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
+COST = Decimal("0.00000285")
+
+# Processes started anew, as a second web server would be: they share nothing but the file.
+WRITER = """
+import sys
+from payi_middleware.service.ledger import Ledger
+file, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+call = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
+with Ledger(file) as ledger:
+    ledger.create_limit(limit_name="one", max=1, limit_id="one")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for index in range(count):
+        ledger.ingest({**call, "user_id": name, "limit_ids": ["one"], "use_case_name": "u", "use_case_id": "1"})
+        ledger.ingest({**call, "provider_response_id": f"shared-{index}", "limit_ids": ["one"]})
+"""
+
+
+def writer(file: Path, name: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(file), name, str(count)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_open_and_fill_one_new_file_at_once_add_up_exactly(tmp_path: Path) -> None:
+    file, count = tmp_path / "payi.db", 60
+    processes = [writer(file, name, count) for name in ("a", "b", "c")]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    with Ledger(file) as ledger:
+        totals = ledger.limit("one")["totals"]
+        users = {row.user_id: (row.calls, row.cost) for row in ledger.usage_by_user()}
+    assert totals["requests"]["total"] == 4 * count  # three of their own, and one that all of them delivered
+    assert totals["cost"]["total"]["base"] == 4 * count * COST
+    assert users == dict.fromkeys(("a", "b", "c", None), (count, count * COST))
+
+
+def test_threads_add_up_exactly(ledger: Ledger) -> None:
+    ledger.create_limit(limit_name="one", max=1, limit_id="one")
+    start = Barrier(8)
+
+    def run(name: str) -> None:
+        start.wait()
+        for _ in range(25):
+            ledger.ingest({**CALL, "user_id": name, "limit_ids": ["one"]})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, [f"user{index}" for index in range(8)]))
+    assert ledger.limit("one")["totals"]["cost"]["total"]["base"] == 200 * COST
+    assert {row.calls for row in ledger.usage_by_user()} == {25}
+
+
+def test_a_response_delivered_a_hundred_times_at_once_is_charged_once(ledger: Ledger) -> None:
+    ledger.create_limit(limit_name="one", max=1, limit_id="one")
+    start = Barrier(20)
+
+    def run(_: int) -> list[dict[str, Any]]:
+        start.wait()
+        item = {**CALL, "provider_response_id": "resp_1", "limit_ids": ["one"]}
+        return [ledger.ingest(item)["xproxy_result"] for _ in range(5)]
+
+    with ThreadPoolExecutor(20) as pool:
+        results = [result for answers in pool.map(run, range(20)) for result in answers]
+    assert len(results) == 100
+    assert len({result["request_id"] for result in results}) == 1
+    assert sum("duplicate_request" not in result for result in results) == 1
+    assert {result["cost"]["total"]["base"] for result in results} == {COST}
+    assert ledger.limit("one")["totals"]["cost"]["total"]["base"] == COST
+
+
+def test_readers_go_on_while_others_write(ledger: Ledger) -> None:
+    start = Barrier(40)
+
+    def read(_: int) -> bool:
+        start.wait()
+        return all(row.cost == row.calls * COST for _ in range(5) for row in ledger.usage_by_user())
+
+    def write(index: int) -> bool:
+        start.wait()
+        return bool(ledger.ingest({**CALL, "user_id": str(index)}))
+
+    with ThreadPoolExecutor(40) as pool:
+        done = [pool.submit(read if index % 2 else write, index) for index in range(40)]
+        assert all(future.result() for future in done)
+    assert len(ledger.requests()) == 20

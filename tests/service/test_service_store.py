@@ -1,0 +1,127 @@
+"""The ledger's file: opening, refusing, sharing, closing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from payi_middleware.service.errors import LedgerError
+from payi_middleware.service.ledger import Ledger
+
+CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": 1_000}}
+
+
+def test_a_ledger_makes_its_directories_and_keeps_its_accounts_when_it_is_opened_again(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / "payi.db"
+    with Ledger(file) as first:
+        first.ingest(CALL)
+    with Ledger(f"sqlite:///{file}") as second:
+        assert len(second.requests()) == 1
+
+
+def test_a_closed_ledger_leaves_one_file_and_refuses_further_use(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "payi.db")
+    ledger.ingest(CALL)
+    ledger.close()
+    ledger.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["payi.db"]
+    with pytest.raises(LedgerError, match="is closed"):
+        ledger.requests()
+
+
+def test_a_relative_path_is_taken_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Ledger("payi.db").close()
+    assert (tmp_path / "payi.db").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_named_with_a_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LedgerError, match=r"file/payi\.db.*name another file"):
+        Ledger(tmp_path / "file" / "payi.db")
+
+
+def test_a_directory_in_the_place_of_the_file_is_an_os_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=str(tmp_path)) as caught:
+        Ledger(tmp_path)
+    assert isinstance(caught.value, LedgerError)
+
+
+def test_a_file_that_holds_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("dear diary, " * 100)
+    with pytest.raises(LedgerError, match="not a database"):
+        Ledger(file)
+    assert file.read_text().startswith("dear diary")
+
+
+@pytest.mark.parametrize("database", ["sqlite://", ":memory:", "postgresql://u:secret@host/db", "sqlite:///:memory:"])
+def test_what_is_no_file_is_refused_without_showing_a_password(database: str) -> None:
+    with pytest.raises(LedgerError, match="file") as caught:
+        Ledger(database)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_a_newer_version_is_refused_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "payi.db"
+    Ledger(file).close()
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE payi_schema SET version = 99")
+    with pytest.raises(LedgerError, match="newer version") as caught:
+        Ledger(file)
+    assert caught.value.database == str(file)
+
+
+def test_an_app_can_keep_its_own_tables_in_the_same_file(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("CREATE TABLE requests (mine TEXT)")
+    with Ledger(file) as ledger:
+        ledger.ingest(CALL)
+        assert len(ledger.requests()) == 1
+
+
+def test_an_instance_is_made_once_and_gathers_the_properties_of_its_events(tmp_path: Path) -> None:
+    file = tmp_path / "payi.db"
+    with Ledger(file) as ledger:
+        for properties in ({"a": "1", "b": "2"}, {"b": None, "c": "3"}, {}):
+            ledger.ingest({**CALL, "use_case_name": "chat", "use_case_id": "7", "use_case_properties": properties})
+    with closing(sqlite3.connect(file)) as raw:
+        ((name, key, kept),) = raw.execute("SELECT use_case_name, use_case_id, properties FROM payi_use_case_instances")
+    assert (name, key, json.loads(kept)) == ("chat", "7", {"a": "1", "c": "3"})
+
+
+# In a process of its own: a fork of the test runner would go on running tests.
+FORK = """
+import os, sys
+from payi_middleware.service.ledger import Ledger
+call = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": 1_000}}
+with Ledger(sys.argv[1]) as ledger:
+    ledger.ingest(call)
+    with ledger._store.write():  # a thread that is writing when another one forks
+        child = os.fork()
+        if child == 0:
+            assert ledger._store._engine.pool.checkedout() == 1
+            ledger._store._own()
+            assert ledger._store._engine.pool.checkedout() == 0
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    child = os.fork()
+    ledger.ingest(call)
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(ledger.requests()) == 3
+"""
+
+
+def test_a_forked_child_uses_connections_and_a_lock_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", FORK, str(tmp_path / "payi.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
