@@ -91,6 +91,8 @@ class PayiMiddleware:
                 await anyio.to_thread.run_sync(self._meter.close, abandon_on_cancel=True)
             await send(message)
 
+        if self._meter:
+            self._meter.open()
         await self.app(scope, receive, send_flushed)
 
 

@@ -32,8 +32,19 @@ _LONGEST_PAUSE = 30.0
 _RETRIED_STATUS = frozenset({408, 429})
 
 
+_inherited: list[object] = []
+"""Sinks of the parent process: closing its connections and files here, were they collected, would close them there."""
+
+
 class Sink(Protocol):
     """Where reports go. One sink serves several threads."""
+
+    def open(self) -> None:
+        """Load and connect what the first report would have to wait for.
+
+        Raises:
+            IngestError: it is not to be had at present; the first report will try again.
+        """
 
     def send(self, report: Report) -> XproxyResult:
         """Deliver one report.
@@ -65,6 +76,10 @@ class Stats:
     refused: int = 0
     dropped: int = 0
     last_error: str | None = None
+
+
+class _Opening:
+    """A request in the queue to get the sink ready."""
 
 
 class _Barrier:
@@ -100,12 +115,16 @@ class Delivery:
         self._queue_bytes = queue_bytes
         self.stats = Stats()
         self.available = True
+        self._sink: Sink | None = None
+        self._pid = os.getpid()
         self._reset()
 
     def _reset(self) -> None:
         """Begin anew, as a process does after a fork: its parent's threads and connections are not its own."""
+        if self._sink is not None and self._pid != os.getpid():
+            _inherited.append(self._sink)
         self._pid = os.getpid()
-        self._inbox: queue.SimpleQueue[Exchange | _Barrier | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Exchange | _Barrier | _Opening | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._taking = threading.Lock()
         self._idle = threading.Condition()
@@ -114,7 +133,7 @@ class Delivery:
         self._bytes = 0
         self._workers: list[threading.Thread] = []
         self._closing = threading.Event()
-        self._sink: Sink | None = None
+        self._sink = None
 
     def expect(self) -> None:
         """Make sure that a thread runs, since a finaliser that hands over an exchange must not start one."""
@@ -122,6 +141,11 @@ class Delivery:
             self._reset()
         if not self._workers:
             self._start_worker()
+
+    def open(self) -> None:
+        """Get the sink ready on a delivering thread, so that the first result does not wait for it."""
+        self.expect()
+        self._inbox.put(_Opening())
 
     def send(self, report: Report) -> XproxyResult:
         """Deliver one report at once, on the calling thread.
@@ -155,7 +179,7 @@ class Delivery:
             return False
         if isinstance(oldest, _Barrier):
             oldest.reached.set()
-        elif oldest is not None:
+        elif isinstance(oldest, Exchange):
             self._forget(oldest)
             self._drop(oldest, IngestError("the queue of reports is full"))
         return True
@@ -203,6 +227,10 @@ class Delivery:
                 return
             if isinstance(item, _Barrier):
                 self._pass(item, number)
+                continue
+            if isinstance(item, _Opening):
+                with suppress(IngestError):
+                    self._sink_in_use().open()
                 continue
             try:
                 self._forget(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from .exceptions import IngestConnectionError, IngestRefusedError
@@ -9,6 +10,7 @@ from .report import Report
 from .results import XproxyResult
 from .service.errors import ServiceError
 from .service.ledger import Ledger
+from .service.pricing import find_resource
 
 
 class EmbeddedSink:
@@ -22,6 +24,23 @@ class EmbeddedSink:
         self._path = path
         self._ledger: Ledger | None = None
 
+    def open(self) -> None:
+        """Open the file and load the price list.
+
+        Raises:
+            IngestConnectionError: the file cannot be opened at present.
+        """
+        try:
+            self._opened()
+        except OSError as error:
+            raise IngestConnectionError(type(error).__name__) from error
+        find_resource("system.openai", "gpt-4o-mini", datetime.now(UTC))
+
+    def _opened(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self._path)
+        return self._ledger
+
     def send(self, report: Report) -> XproxyResult:
         """Book one report and return its result.
 
@@ -30,9 +49,7 @@ class EmbeddedSink:
             IngestConnectionError: the file cannot be written at present.
         """
         try:
-            if self._ledger is None:
-                self._ledger = Ledger(self._path)
-            answer = self._ledger.ingest(report.item)
+            answer = self._opened().ingest(report.item)
         except ServiceError as error:
             raise IngestRefusedError(error.status, error.code, error.message) from error
         except OSError as error:

@@ -93,7 +93,9 @@ class FlaskIncoming(WsgiIncoming):
     def remember(self) -> None:
         """Keep what only the request's own thread can reach."""
         self._globals = app_ctx.g
-        self._session = request_ctx.session
+        context: Any = request_ctx
+        held = vars(context._get_current_object())  # the attribute would mark the session as used: Vary: Cookie
+        self._session = held.get("_session", held.get("session"))
         self._route = None if request.url_rule is None else request.url_rule.rule
 
     @property
@@ -103,7 +105,10 @@ class FlaskIncoming(WsgiIncoming):
         if flask_login is None:
             return None
         if has_request_context() and hasattr(app_ctx.app, "login_manager"):
+            used = getattr(self._session, "accessed", None)
             user: object | None = flask_login.utils._get_user()
+            if used is False:
+                self._session.accessed = False
             return user
         if (loaded := getattr(self._globals, "_login_user", None)) is not None:
             return loaded  # type: ignore[no-any-return]

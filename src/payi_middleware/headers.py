@@ -57,7 +57,7 @@ def read_annotations(header: Callable[[str], str | None]) -> Annotations:
         if (text := header(name)) is not None and (properties := _read_properties(name, text)) is not None:
             values[field] = properties
     if (text := header(_VERSION_HEADER)) is not None:
-        if text.strip().isascii() and text.strip().isdigit():
+        if text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= 9:
             values["use_case_version"] = int(text)
         elif text.strip():
             warn(f"header {_VERSION_HEADER}", "The header %s is not a whole number: it was ignored", _VERSION_HEADER)

@@ -36,6 +36,10 @@ class IngestClient:
         self._client: Any = None
         self._lock = Lock()
 
+    def open(self) -> None:
+        """Load the HTTP library; the connection is made by the first report."""
+        self._connected()
+
     def send(self, report: Report) -> XproxyResult:
         """Deliver one report and return Pay-i's result.
 

@@ -84,6 +84,11 @@ class Meter:
 
     # --- what the doors need ----------------------------------------------------------------------------------------
 
+    def open(self) -> None:
+        """Get ready in the background, so that the first result does not wait for imports and connections."""
+        if self.settings.enabled:
+            self._delivery.open()
+
     def new_scope(self) -> RequestScope:
         """Begin a web request."""
         return RequestScope(self.defaults, owner=self)

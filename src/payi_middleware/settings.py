@@ -112,7 +112,6 @@ class Settings(BaseModel):
         queue_size: reports that may wait for delivery; beyond it the oldest is dropped and counted.
         queue_bytes: bytes of request and response bodies that may wait for delivery.
         ingest_timeout: seconds that one delivery attempt may take.
-        ingest_retries: further attempts after the first one failed.
         ingest_connections: deliveries under way at once.
         shutdown_timeout: seconds that a shutdown may wait for undelivered reports.
 
@@ -155,7 +154,6 @@ class Settings(BaseModel):
     queue_size: int = Field(10_000, ge=1)
     queue_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     ingest_timeout: float = Field(10.0, gt=0, allow_inf_nan=False)
-    ingest_retries: int = Field(2, ge=0, le=10)
     ingest_connections: int = Field(8, ge=1, le=64)
     shutdown_timeout: Seconds = 5.0
 

@@ -50,6 +50,7 @@ class PayiWSGIMiddleware:
         self._own_identity = identity is not None
         self._identity = Identity(identity, self.meter.settings)
         self._incoming = incoming or WsgiIncoming
+        self._opened = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.meter.settings.enabled:
@@ -58,6 +59,9 @@ class PayiWSGIMiddleware:
             if self._own_identity:
                 outer.identifications.append(self._identity.of(self._incoming(environ)))
             return self.app(environ, start_response)
+        if not self._opened:  # at the first request, not before: servers fork their workers after the app was made
+            self._opened = True
+            self.meter.open()
         scope = environ[SCOPE_KEY] = self.meter.new_scope()
         incoming = environ[INCOMING_KEY] = self._incoming(environ)
         scope.identifications.append(self._identity.of(incoming))

@@ -12,10 +12,11 @@ from opentelemetry import baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
-from identity.web_request import LOOPBACK, STRANGER, WebRequest, who
 from payi_middleware.annotations import NOTHING
 from payi_middleware.identity import Baggage, Headers, Identity, Trust
 from payi_middleware.settings import Settings
+
+from .web_request import LOOPBACK, STRANGER, WebRequest, who
 
 EVERYTHING = {
     "X-User-ID": "alice",
@@ -83,7 +84,10 @@ def test_no_text_makes_a_stranger_trusted(peer: str) -> None:
 
 @pytest.mark.parametrize("peer", [LOOPBACK, STRANGER])
 def test_no_client_can_name_limits_prices_scopes_logging_or_routing(peer: str) -> None:
-    assert who(WebRequest(FORBIDDEN, peer=peer)) is NOTHING
+    request = WebRequest(FORBIDDEN, peer=peer)
+
+    assert who(request) is NOTHING
+    assert Headers().read(request) is NOTHING
 
 
 def test_a_source_that_only_a_proxy_vouches_for_cannot_name_limits_either() -> None:

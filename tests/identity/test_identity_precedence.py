@@ -9,7 +9,6 @@ import jwt
 import pytest
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 
-from identity.web_request import STRANGER, WebRequest, who
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.context import Identification, RequestScope
 from payi_middleware.identity import (
@@ -25,6 +24,8 @@ from payi_middleware.identity import (
     Trust,
 )
 from payi_middleware.settings import Settings
+
+from .web_request import STRANGER, WebRequest, who
 
 SECRET = "a secret of at least sixty-four bytes, long enough for any of them"
 SOURCES: list[Source] = [Route(), Baggage(), JWT(SECRET, ["HS256"]), AuthenticatedUser()]

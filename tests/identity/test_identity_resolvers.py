@@ -14,11 +14,12 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from identity.web_request import WebRequest, who
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.identity import Headers, Identity, Incoming, RequestIdentity, Trust
 from payi_middleware.identity import request as request_module
 from payi_middleware.settings import Settings
+
+from .web_request import WebRequest, who
 
 
 def asking(*resolvers: Callable[[Any], object], request: WebRequest | None = None) -> RequestIdentity:
@@ -201,7 +202,10 @@ async def test_who_comes_second_asks_again_if_the_first_was_cancelled() -> None:
 
 
 @pytest.mark.anyio
-async def test_settle_on_the_event_loop_waits_for_nobody() -> None:
+async def test_settle_on_the_event_loop_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(request_module, "PATIENCE", 0.01)
     lookup = Lookup(held=True)
     identity = asking(lookup, lambda incoming: {"account_name": "acme"})
 
@@ -210,9 +214,11 @@ async def test_settle_on_the_event_loop_waits_for_nobody() -> None:
         await lookup.entered.wait()
         identity.settle()
         assert identity.pending
+        assert identity.annotations == Annotations(account_name="acme")
         lookup.free.set()
 
-    assert (identity.annotations.user_id, identity.annotations.account_name) == ("alice", "acme")
+    assert identity.annotations == Annotations(user_id="alice", account_name="acme")
+    assert not caplog.records
 
 
 @pytest.mark.anyio
@@ -309,19 +315,24 @@ def test_threads_that_settle_at_once_ask_once_and_both_see_the_answer() -> None:
     assert (len(asked), seen) == (1, ["alice", "alice"])
 
 
-def test_a_thread_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(request_module, "PATIENCE", 0.01)
     identity = asking(lambda incoming: "alice")
 
     with identity._turn:
         identity.settle()
         assert identity.annotations is NOTHING
+        assert "goes on without" in caplog.text
     identity.settle()
 
     assert identity.annotations.user_id == "alice"
 
 
-def test_a_resolver_whose_own_calls_want_to_know_who_asked_ends() -> None:
+def test_a_resolver_whose_own_calls_want_to_know_who_asked_does_not_wait_for_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(request_module, "PATIENCE", 0.01)
+
     def lookup(incoming: Incoming) -> str:
         identity.settle()
         return "alice"
@@ -330,6 +341,7 @@ def test_a_resolver_whose_own_calls_want_to_know_who_asked_ends() -> None:
     identity.settle()
 
     assert identity.annotations.user_id == "alice"
+    assert not caplog.records
 
 
 @pytest.mark.anyio

@@ -11,9 +11,10 @@ import pytest
 from flask_login import AnonymousUserMixin, UserMixin
 from starlette.authentication import BaseUser, SimpleUser, UnauthenticatedUser
 
-from identity.web_request import WebRequest, who
 from payi_middleware.annotations import NOTHING
 from payi_middleware.identity import AuthenticatedUser, Route, Session
+
+from .web_request import WebRequest, who
 
 
 class Subject(BaseUser):
@@ -142,7 +143,7 @@ def test_a_session_without_the_keys_names_nothing(session: dict[str, Any] | None
     assert who(WebRequest(session=session)) is NOTHING
 
 
-def test_reading_a_flask_session_does_not_make_the_response_vary_by_cookie() -> None:
+def test_a_flask_session_that_nobody_looked_at_stays_so() -> None:
     app = flask.Flask(__name__)
     app.secret_key = "not so secret"
     seen: list[str | None] = []
@@ -164,6 +165,20 @@ def test_reading_a_flask_session_does_not_make_the_response_vary_by_cookie() -> 
 
     assert browser.get("/").text == "False"
     assert seen == ["s1"]
+
+
+def test_a_session_that_notes_every_look_as_djangos_does_forgets_this_one() -> None:
+    class Noting(dict[str, str]):
+        accessed = False
+
+        def get(self, key: str, default: Any = None) -> Any:
+            self.accessed = True
+            return super().get(key, default)
+
+    session = Noting(session_id="s1")
+
+    assert who(WebRequest(session=session)).session_id == "s1"
+    assert not session.accessed
 
 
 def test_a_session_that_the_app_looked_at_stays_looked_at() -> None:

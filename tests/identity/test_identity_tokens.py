@@ -11,10 +11,11 @@ from typing import Any
 import jwt
 import pytest
 
-from identity.web_request import STRANGER, WebRequest, who
 from payi_middleware.annotations import NOTHING
 from payi_middleware.exceptions import ConfigurationError
 from payi_middleware.identity import JWT
+
+from .web_request import STRANGER, WebRequest, who
 
 SECRET = "a secret of at least sixty-four bytes, long enough for any of them"
 OTHER = "another secret of at least sixty-four bytes, as long as the first"

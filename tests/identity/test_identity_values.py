@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.authentication import SimpleUser
 
-from identity.web_request import Sources, WebRequest, who
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.identity import JWT, AuthenticatedUser, Baggage, Headers, Route, Session
+
+from .web_request import Sources, WebRequest, who
 
 SECRET = "a secret of at least sixty-four bytes, long enough for any of them"
 Asked = Callable[[str], tuple[WebRequest, Sources]]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from payi_middleware.providers import Answer, FunctionCall, Match, Usage, open_reader
 
@@ -130,7 +133,7 @@ def test_a_total_that_nothing_explains_changes_nothing_but_geminis(body: Read) -
 @pytest.mark.parametrize(
     "told",
     [
-        {"prompt_tokens_details": {"cached_tokens": 6}},
+        {"prompt_tokens_details": {"cached_tokens": 6.0}},
         {"cached_tokens": 6},
         {"prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 4},
         {"cache_read_input_tokens": 6},
@@ -341,3 +344,50 @@ def test_thinking_in_parts_is_no_completion() -> None:
 
 def test_the_text_of_a_plain_completion_is_its_completion() -> None:
     assert feed_marks("openai.completions", b'"text":""', b'"text":"Hi"') == [(False, False), (True, True)]
+
+
+def test_a_chat_that_answers_a_plain_prompt_is_timed_as_one() -> None:
+    assert feed_marks("openai.completions", b'"delta":{"content":"Hi"}') == [(True, True)]
+
+
+LETTERS = st.text(st.sampled_from('aß"\\:{}[] ,\n'), max_size=6)
+WORDS = LETTERS | st.sampled_from(["usage", '"usage":{', "[DONE]", '"tool_calls":[{', '"finish_reason":"stop"'])
+MEMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "usage": st.none() | st.builds(counts, st.integers(0, 99), st.integers(0, 99)),
+        "obfuscation": st.text("abc", max_size=4),
+        "service_tier": st.just("default"),
+        "error": st.none(),
+    },
+)
+CALLS = st.just([{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]) | st.none()
+DELTAS = st.one_of(
+    WORDS.map(lambda words: {"content": words}),
+    WORDS.map(lambda words: {"reasoning_content": words}),
+    CALLS.map(lambda calls: {"tool_calls": calls}),
+)
+CHUNKS = st.builds(
+    lambda delta, finish, members: chunk(delta, finish, **members), DELTAS, st.sampled_from([None, "", "stop"]), MEMBERS
+)
+
+
+@given(st.lists(CHUNKS, max_size=12), st.integers(1, 4))
+def test_skipping_events_like_those_before_never_skips_a_fact(events: list[dict[str, Any]], repeats: int) -> None:
+    """Compare with the reading of every event: last usage, any finish, any call."""
+    events = [OPENING, *(event for event in events for _ in range(repeats))]
+    reader = open_reader(Match(CHAT, "c", "openai"), 200, {"content-type": "text/event-stream"})
+    for event in events:
+        reader.feed(b"data: " + json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n")
+    answer = reader.finish()
+    told = [event["usage"] for event in events if event.get("usage")]
+    expected = (
+        Usage(input_tokens=told[-1]["prompt_tokens"], output_tokens=told[-1]["completion_tokens"]) if told else None
+    )
+    assert answer.usage == expected
+    choices = [event["choices"][0] for event in events]
+    assert answer.finish_reason == ("stop" if any(choice["finish_reason"] == "stop" for choice in choices) else None)
+    assert bool(answer.function_calls) is any(choice["delta"].get("tool_calls") for choice in choices)
+    visible = any(choice["delta"].get("content") or choice["delta"].get("tool_calls") for choice in choices)
+    assert reader.first_completion is visible
+    assert reader.first_token is (visible or any(choice["delta"].get("reasoning_content") for choice in choices))

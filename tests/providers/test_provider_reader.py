@@ -9,7 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import brotli
 import pytest
@@ -17,7 +17,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_middleware.providers import Answer, Match, Reader, Usage, open_reader
+from payi_middleware.providers import Answer, FunctionCall, Match, Reader, Usage, decoding, open_reader
+from payi_middleware.providers.family import calls
 
 CHAT = Match("openai.chat", "system.openai", "openai")
 RESPONSES = Match("openai.responses", "system.openai", "openai")
@@ -135,6 +136,11 @@ def test_every_line_end_of_the_standard_is_one(line_end: bytes, stream: tuple[Ma
     assert ends == 1
 
 
+def test_line_ends_may_change_within_a_stream() -> None:
+    head, tail = CHAT_STREAM.split(b"\n\n", 1)
+    assert play(CHAT, SSE, head + b"\r\n\r\n" + tail)[:2] == play(CHAT, SSE, CHAT_STREAM)[:2]
+
+
 def test_byte_by_byte_is_read_like_the_whole() -> None:
     for match, headers, raw in EXCHANGES:
         assert play(match, headers, raw, list(range(len(raw))))[0] == play(match, headers, raw)[0]
@@ -185,6 +191,33 @@ def test_json_of_any_other_shape_never_raises(match: Match, status: int, body: A
         assert not any("Error in the parser" in note for note in answer.notes.values())
 
 
+@pytest.mark.parametrize("start", [b"{", b"data: x"])
+def test_what_is_not_even_bytes_does_not_reach_the_app_as_an_error(start: bytes) -> None:
+    reader = open_reader(CHAT, 200, {})
+    assert reader.feed(start) is False
+    assert reader.feed(cast("bytes", 7)) is False
+    assert reader.feed(b"}") is False
+    assert reader.finish().notes == {"system.usage.missing": "TypeError in the parser"}
+
+
+def test_a_fault_at_the_end_is_noted_and_not_raised() -> None:
+    reader = open_reader(CHAT, 200, {})
+    reader.feed(b"{")
+    reader.feed(cast("bytes", "x" * 1000))
+    assert reader.finish().notes == {"system.usage.missing": "TypeError in the parser"}
+
+
+def test_arguments_that_cannot_be_written_leave_the_name() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert calls([("f", endless), ("g", "x" * 40_000)]) == (FunctionCall("f"), FunctionCall("g"))
+
+
+def test_more_encodings_than_anybody_uses_are_refused() -> None:
+    answer, _, _ = play(CHAT, JSON | {"content-encoding": "gzip,gzip,gzip,gzip,gzip"}, CHAT_BODY)
+    assert answer.notes == {"system.usage.missing": "too many content encodings"}
+
+
 def test_a_stream_that_calls_itself_json_is_read_as_a_stream() -> None:
     answer, ends, _ = play(CHAT, JSON, CHAT_STREAM, [1, 3])
     assert (answer.usage, ends) == (Usage(input_tokens=9, output_tokens=4), 1)
@@ -221,8 +254,15 @@ def test_an_encoding_that_is_unknown_is_named() -> None:
     assert answer.notes == {"system.usage.missing": "content encoding sdch cannot be decoded here"}
 
 
-def test_corrupt_compression_is_named() -> None:
-    answer, _, _ = play(CHAT, JSON | {"content-encoding": "gzip"}, b"no gzip at all")
+def test_an_encoding_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "brotli", decoding._optional("a_module_that_nobody_has"))
+    answer, _, _ = play(CHAT, JSON | {"content-encoding": "br"}, brotli.compress(CHAT_BODY))
+    assert answer.notes == {"system.usage.missing": "content encoding br cannot be decoded here"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_corrupt_compression_is_named(encoding: str) -> None:
+    answer, _, _ = play(CHAT, JSON | {"content-encoding": encoding}, b"\xff\xff not compressed at all")
     assert answer.notes == {"system.usage.missing": "corrupt compressed body"}
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from opentelemetry.context import attach, create_key, detach, get_current, set_value
 
 from payi_middleware.annotations import NOTHING, Annotations
+from payi_middleware.log import warn
 
 from .entry import Entry
 from .incoming import Incoming, Trust
@@ -50,13 +51,14 @@ class RequestIdentity:
         incoming: the request; nothing is read from it before the first `settle`.
     """
 
-    __slots__ = ("_annotations", "_answers", "_entries", "_incoming", "_left", "_turn")
+    __slots__ = ("_annotations", "_answers", "_entries", "_incoming", "_left", "_news", "_turn")
 
     def __init__(self, entries: tuple[Entry, ...], incoming: Incoming) -> None:
         self._entries = self._left = entries
         self._incoming = incoming
         self._answers: dict[Entry, dict[str, Any]] = {}
         self._annotations = NOTHING
+        self._news = False
         self._turn = threading.Lock()
 
     @property
@@ -67,7 +69,7 @@ class RequestIdentity:
     @property
     def pending(self) -> bool:
         """Whether an async resolver still has to answer: `asettle` asks it, `settle` only where no event loop runs."""
-        return any(entry.awaits for entry in self._left)
+        return bool(self._awaited())
 
     def settle(self) -> None:
         """Ask the sources that can be asked from here.
@@ -78,16 +80,15 @@ class RequestIdentity:
         """
         if not self._left or get_current().get(_ASKING) is self:  # a resolver's own calls ask nobody
             return
-        if not self._turn.acquire(blocking=False) and (loop_runs_here() or not self._turn.acquire(timeout=PATIENCE)):
+        if not self._turn.acquire(blocking=False) and (loop_runs_here() or not self._wait()):
             return
         try:
-            for entry in self._left:
-                if not entry.awaits:
-                    self._ask(entry)
-                elif not loop_runs_here():
+            self._ask_all()
+            for entry in self._awaited():
+                if not loop_runs_here():
                     self._await_from_here(entry)
         finally:
-            self._turn.release()
+            self._end_turn()
 
     async def asettle(self) -> None:
         """Ask the sources, on asyncio and on trio; who comes second waits for the answers of who came first.
@@ -103,13 +104,29 @@ class RequestIdentity:
             # The turn may be a thread's or another loop's: no event of anyio's wakes across all of them.
             await anyio.sleep(_POLL)
         try:
-            for entry in self._left:
-                if entry.awaits:
-                    await self._aask(entry)
-                else:
-                    self._ask(entry)
+            self._ask_all()
+            for entry in self._awaited():
+                await self._aask(entry)
         finally:
-            self._turn.release()
+            self._end_turn()
+
+    def _wait(self) -> bool:
+        """Block this thread until it is its turn."""
+        if self._turn.acquire(timeout=PATIENCE):
+            return True
+        warn("identity turn", "A thread waited %s s for an identity resolver: it goes on without it", PATIENCE)
+        return False
+
+    def _end_turn(self) -> None:
+        self._publish()
+        self._turn.release()
+
+    def _publish(self) -> None:
+        if self._news:
+            self._news = False
+            merged = _merge([self._answers[entry] for entry in self._entries if entry in self._answers])
+            if merged != self._annotations:
+                self._annotations = merged
 
     def explain(self) -> list[Explained]:
         """Say which source decided which field, most trusted first. Asks nobody; `settle` before."""
@@ -129,6 +146,16 @@ class RequestIdentity:
         if entry in self._left and not entry.late:
             return "not asked yet"
         return "named nothing"
+
+    def _awaited(self) -> list[Entry]:
+        return [entry for entry in self._left if entry.awaits]
+
+    def _ask_all(self) -> None:
+        """Ask what need not be awaited, and let it be seen at once: an async resolver may take its time."""
+        for entry in self._left:
+            if not entry.awaits:
+                self._ask(entry)
+        self._publish()
 
     def _ask(self, entry: Entry) -> None:
         try:
@@ -180,9 +207,7 @@ class RequestIdentity:
         self._left = tuple(left for left in self._left if left is not entry)
         if named:
             self._answers[entry] = named
-            merged = _merge([self._answers[entry] for entry in self._entries if entry in self._answers])
-            if merged != self._annotations:
-                self._annotations = merged
+            self._news = True
 
 
 def _merge(answers: list[dict[str, Any]]) -> Annotations:

@@ -62,7 +62,8 @@ def _single(name: str) -> Decode:
         return _Zlib(lambda _: zlib.MAX_WBITS | 16, needs=1)
     if name == "deflate":
         return _Zlib(_deflate_bits, needs=2)
-    if name == "br" and brotli is not None:
+    if name == "br" and hasattr(brotli, "Decompressor") and hasattr(brotli.Decompressor, "can_accept_more_data"):
+        # Older than 1.2 it has no limit for its output, and one kilobyte can inflate to gigabytes.
         return _Brotli()
     if name == "zstd" and zstandard is not None:
         return _Zstd()
@@ -115,7 +116,7 @@ class _Brotli:
             while piece := self._inner.process(data, output_buffer_limit=PIECE):
                 yield piece
                 data = b""
-        except (brotli.error, TypeError) as exc:  # a TypeError means a brotli before 1.2, which cannot limit its output
+        except brotli.error as exc:
             raise UndecodableError("corrupt compressed body") from exc
 
 

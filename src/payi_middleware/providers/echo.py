@@ -7,7 +7,7 @@ import re
 __all__ = ["Echo"]
 
 _WORDS = re.compile(rb'"(content|reasoning_content|reasoning|text)": ?"')
-_PADDED = b'"}\n\n'
+_PADDING = re.compile(rb'"(?:obfuscation|p)": ?"[^"]*("\}\n\n)\Z')
 _PATIENCE = 4_096  # learning costs: a provider whose every event differs is given up
 
 
@@ -54,10 +54,10 @@ class Echo:
         close = block.find(b'"', words.end())
         if close < 0 or block[close - 1] == 0x5C:  # an escaped quote
             return
-        after, end = block[close:], b""
-        if after.endswith(_PADDED):
-            opening = after.rfind(b'"', 0, -len(_PADDED)) + 1
-            if opening > 1:
-                after, end = after[:opening], _PADDED
-        self._before, self._after, self._end = block[: words.end()], after, end
+        padding = _PADDING.search(block, close)
+        if padding is None:
+            self._after, self._end = block[close:], b""
+        else:
+            self._after, self._end = block[close : block.rfind(b'"', 0, padding.start(1)) + 1], padding[1]
+        self._before = block[: words.end()]
         self.hidden = words[1].startswith(b"reasoning")

@@ -30,7 +30,7 @@ _VISIBLE = re.compile(
     rb'|"content"\s*:\s*\[\s*\{\s*"type"\s*:\s*"text"'
     rb'|"tool_calls"\s*:\s*\[\s*\{|"function_call"\s*:\s*\{'
 )
-_VISIBLE_TEXT = re.compile(rb'"text"\s*:\s*"[^"]')
+_VISIBLE_TEXT = re.compile(rb'"text"\s*:\s*"[^"]|' + _VISIBLE.pattern)  # gateways answer prompts with chats, too
 _HIDDEN = re.compile(rb'"(?:reasoning_content|reasoning|reasoning_text|thinking|text)"\s*:\s*"[^"]')
 
 

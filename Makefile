@@ -1,0 +1,44 @@
+# Everything sets itself up: a virtual environment in .venv, made with the first Python >= 3.11 that is found.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+
+.PHONY: help demo test format lint types clean
+
+help:
+	@echo 'make demo    run both example apps against a stand-in provider, and see who spent what'
+	@echo 'make test    run the tests'
+	@echo 'make format  format the code'
+	@echo 'make lint    check format and style'
+	@echo 'make types   check the types'
+
+$(READY): pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; or name one: make PYTHON=/path/to/python3'; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo 'Python has no venv here; on Debian and Ubuntu: apt install python3-venv'; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,jwt,compression]' --group test
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/payi-middleware demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+format: $(READY)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
