@@ -115,6 +115,15 @@ def test_audio_outside_the_prompt_is_added_when_the_total_proves_it(body: Read) 
     assert (usage.input_tokens, usage.output_tokens, usage.audio_input) == (105, 11, 100)
 
 
+def test_audio_alone_is_added_when_the_total_proves_that_reasoning_is_inside(body: Read) -> None:
+    raw = {"prompt_tokens": 5, "completion_tokens": 31, "total_tokens": 136} | {
+        "prompt_tokens_details": {"audio_tokens": 100},
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }
+    usage = usage_of(body(CHAT, completion(raw)))
+    assert (usage.input_tokens, usage.output_tokens) == (105, 31)
+
+
 def test_both_are_added_when_the_total_proves_both(body: Read) -> None:
     raw = {"prompt_tokens": 5, "completion_tokens": 11, "total_tokens": 136} | {
         "prompt_tokens_details": {"audio_tokens": 100},

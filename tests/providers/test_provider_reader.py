@@ -136,6 +136,33 @@ def test_every_line_end_of_the_standard_is_one(line_end: bytes, stream: tuple[Ma
     assert ends == 1
 
 
+@pytest.mark.parametrize(("match", "raw"), STREAMS, ids=["chat", "messages", "responses"])
+def test_a_line_end_of_two_bytes_may_be_cut_in_two(match: Match, raw: bytes) -> None:
+    expected = play(match, SSE, raw)[:2]
+    raw = raw.replace(b"\n", b"\r\n")
+    for cut in range(len(raw)):
+        assert play(match, SSE, raw, [cut])[:2] == expected
+
+
+def test_the_end_is_told_once() -> None:
+    error = b'data: {"error":{"message":"Late"}}\n\n'
+    _, ends, _ = play(CHAT, SSE, CHAT_STREAM + error + b"data: [DONE]\n\n", [len(CHAT_STREAM)])
+    assert ends == 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_decoder_gives_back_every_byte(encoding: str) -> None:
+    name, squeeze = ENCODINGS[encoding]
+    content = b"x" * 1_000_003
+    squeezed = squeeze(content)
+    for size in (len(squeezed), 7):
+        decode = decoding.decoder_for(name)
+        chunks = [squeezed[at : at + size] for at in range(0, len(squeezed), size)]
+        pieces = [piece for chunk in chunks for piece in (decode(chunk) if decode else (chunk,))]
+        assert b"".join(pieces) == content
+        assert decode is None or max(map(len, pieces)) <= 64 * 131_072
+
+
 def test_line_ends_may_change_within_a_stream() -> None:
     head, tail = CHAT_STREAM.split(b"\n\n", 1)
     assert play(CHAT, SSE, head + b"\r\n\r\n" + tail)[:2] == play(CHAT, SSE, CHAT_STREAM)[:2]
@@ -243,6 +270,11 @@ def test_a_body_that_breaks_off_gives_what_it_told() -> None:
     answer, _, _ = play(CHAT, JSON, CHAT_BODY[:40])
     assert (answer.response_id, answer.model, answer.usage) == ("c2", "gpt", None)
     assert answer.notes == {"system.usage.missing": "answer not understood"}
+
+
+def test_of_several_usages_in_a_broken_body_the_last_holds() -> None:
+    raw = b'{"id":"c3","tools":[{"usage":{"prompt_tokens":1}}],"usage":{"prompt_tokens":8,"completion_tokens":2},"x'
+    assert play(CHAT, JSON, raw)[0].usage == Usage(input_tokens=8, output_tokens=2)
 
 
 def test_an_empty_body_says_so() -> None:

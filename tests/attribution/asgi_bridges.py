@@ -1,0 +1,200 @@
+"""Every way in which an async handler hands work to a task or a thread, as one table.
+
+A bridge is called inside a `track_context`; whatever it starts must know the request and that block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from asgiref.sync import async_to_sync, sync_to_async
+
+from tests.attribution.asgi_kit import Kit, Truth
+
+Run = Callable[[Kit, Truth], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One row: how to run it, how many provider calls it makes, and whether it runs on trio, too."""
+
+    run: Run
+    calls: int = 2
+    trio: bool = False
+
+
+BRIDGES: dict[str, Bridge] = {}
+
+
+def bridge(name: str, *, calls: int = 2, trio: bool = False) -> Callable[[Run], Run]:
+    def add(run: Run) -> Run:
+        BRIDGES[name] = Bridge(run, calls, trio)
+        return run
+
+    return add
+
+
+# --- tasks ---------------------------------------------------------------------------------------------------------
+
+
+@bridge("await", trio=True)
+async def _await(kit: Kit, truth: Truth) -> None:
+    await kit.aask(truth)
+
+
+@bridge("a blocking call on the event loop", trio=True)
+async def _block(kit: Kit, truth: Truth) -> None:
+    kit.ask(truth)
+
+
+@bridge("asyncio.gather", calls=4)
+async def _gather(kit: Kit, truth: Truth) -> None:
+    await asyncio.gather(kit.aask(truth), kit.aask(truth))
+
+
+@bridge("asyncio.TaskGroup", calls=4)
+async def _task_group(kit: Kit, truth: Truth) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(kit.aask(truth))
+        group.create_task(kit.aask(truth))
+
+
+@bridge("asyncio.create_task")
+async def _create_task(kit: Kit, truth: Truth) -> None:
+    await asyncio.create_task(kit.aask(truth))
+
+
+@bridge("asyncio.wait_for, shield and as_completed", calls=4)
+async def _wait_for(kit: Kit, truth: Truth) -> None:
+    await asyncio.wait_for(asyncio.shield(kit.aask(truth)), 60)
+    for done in asyncio.as_completed([kit.aask(truth)]):
+        await done
+
+
+@bridge("loop.call_soon")
+async def _call_soon(kit: Kit, truth: Truth) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.create_future()
+    loop.call_soon(lambda: started.set_result(loop.create_task(kit.aask(truth))))
+    await (await started)
+
+
+@bridge("anyio task group", calls=4, trio=True)
+async def _anyio_group(kit: Kit, truth: Truth) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(kit.aask, truth)
+        group.start_soon(kit.aask, truth)
+
+
+# --- threads -------------------------------------------------------------------------------------------------------
+
+
+@bridge("asyncio.to_thread")
+async def _to_thread(kit: Kit, truth: Truth) -> None:
+    await asyncio.to_thread(kit.ask, truth)
+
+
+@bridge("anyio.to_thread", trio=True)
+async def _anyio_to_thread(kit: Kit, truth: Truth) -> None:
+    await anyio.to_thread.run_sync(kit.ask, truth)
+
+
+@bridge("anyio.from_thread", trio=True)
+async def _anyio_from_thread(kit: Kit, truth: Truth) -> None:
+    await anyio.to_thread.run_sync(anyio.from_thread.run, kit.aask, truth)
+
+
+@bridge("run_coroutine_threadsafe")
+async def _threadsafe(kit: Kit, truth: Truth) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(kit.aask(truth), loop).result())
+
+
+@bridge("asyncio.run in a thread")
+async def _own_loop(kit: Kit, truth: Truth) -> None:
+    async def ask() -> None:
+        async with kit.new_async_client() as client:
+            await kit.aask(truth, client)
+
+    await asyncio.to_thread(lambda: asyncio.run(ask()))
+
+
+@bridge("run_in_executor of the loop's own")
+async def _default_executor(kit: Kit, truth: Truth) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, kit.ask, truth)
+
+
+@bridge("run_in_executor of a shared pool")
+async def _executor(kit: Kit, truth: Truth) -> None:
+    await asyncio.get_running_loop().run_in_executor(kit.pool, kit.ask, truth)
+
+
+@bridge("ThreadPoolExecutor.submit to a shared pool", calls=4)
+async def _submit(kit: Kit, truth: Truth) -> None:
+    futures = [kit.pool.submit(kit.ask, truth), kit.pool.submit(kit.ask, truth)]
+    await asyncio.gather(*map(asyncio.wrap_future, futures))
+
+
+@bridge("ThreadPoolExecutor.map in a thread", calls=4, trio=True)
+async def _map(kit: Kit, truth: Truth) -> None:
+    await anyio.to_thread.run_sync(lambda: list(kit.pool.map(kit.ask, [truth, truth])))
+
+
+@bridge("threading.Thread", trio=True)
+async def _thread(kit: Kit, truth: Truth) -> None:
+    await _joined(threading.Thread(target=kit.ask, args=(truth,)))
+
+
+@bridge("threading.Timer", trio=True)
+async def _timer(kit: Kit, truth: Truth) -> None:
+    await _joined(threading.Timer(0, kit.ask, args=(truth,)))
+
+
+@bridge("a thread started by a thread", trio=True)
+async def _thread_of_thread(kit: Kit, truth: Truth) -> None:
+    def start() -> None:
+        inner = threading.Thread(target=kit.ask, args=(truth,))
+        inner.start()
+        inner.join()
+
+    await _joined(threading.Thread(target=start))
+
+
+async def _joined(thread: threading.Thread) -> None:
+    thread.start()
+    await anyio.to_thread.run_sync(thread.join)
+
+
+# --- asgiref -------------------------------------------------------------------------------------------------------
+
+
+@bridge("sync_to_async")
+async def _sync_to_async(kit: Kit, truth: Truth) -> None:
+    await sync_to_async(kit.ask)(truth)
+
+
+@bridge("sync_to_async, thread_sensitive=False")
+async def _sync_to_async_free(kit: Kit, truth: Truth) -> None:
+    await sync_to_async(kit.ask, thread_sensitive=False)(truth)
+
+
+@bridge("async_to_sync below sync_to_async")
+async def _there_and_back(kit: Kit, truth: Truth) -> None:
+    await sync_to_async(partial(async_to_sync(kit.aask), truth), thread_sensitive=False)()
+
+
+@bridge("async_to_sync in a thread of anyio")
+async def _async_to_sync(kit: Kit, truth: Truth) -> None:
+    async def ask() -> None:
+        async with kit.new_async_client() as client:
+            await kit.aask(truth, client)
+
+    await anyio.to_thread.run_sync(async_to_sync(ask))
