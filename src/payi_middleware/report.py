@@ -141,7 +141,7 @@ def build_report(
     item.update(context_fields(annotations, hash_user))
     if annotations.resource_scope is None and answer.usage is not None and answer.usage.scope:
         item["scope"] = answer.usage.scope
-    item = {name: value for name, value in item.items() if value is not None and (value or name == "units")}
+    item = {name: value for name, value in item.items() if value not in (None, "", {}, []) or name == "units"}
     if redact is not None:
         item = redact(item)
     return Report(item, observed.module, log_content=observed.content is not None)
@@ -198,7 +198,7 @@ def _automatic_properties(observed: Observed) -> dict[str, str]:
         properties["system.stream"] = "ended before the provider's last event"
     if answer.model and answer.model != _resource(observed):
         properties["system.response_model"] = answer.model
-    if answer.service_tier:
+    if answer.service_tier not in (None, "default", "standard", "auto"):
         properties["system.service_tier"] = answer.service_tier
     return properties
 
