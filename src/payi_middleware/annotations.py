@@ -8,9 +8,9 @@ The rules are those of Pay-i's own SDK, so that moving over is a change of impor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Properties = Mapping[str, str | None]
 ReportMode = Literal["background", "inline"]
@@ -62,11 +62,11 @@ class Annotations:
         """Freeze what the caller could still change, and check the types once, where they are written."""
         for name in _LISTS:
             value = getattr(self, name)
-            if value is not None and type(value) is not tuple:
+            if value is not None:
                 object.__setattr__(self, name, _as_tuple(name, value))
         for name in _MAPPINGS:
             value = getattr(self, name)
-            if value is not None and type(value) is not MappingProxyType:
+            if value is not None:
                 object.__setattr__(self, name, _as_properties(name, value))
         for name in _TEXTS:
             value = getattr(self, name)
@@ -74,6 +74,19 @@ class Annotations:
                 raise TypeError(f"{name} must be a str, not {type(value).__name__}")
         if self.use_case_version is not None and type(self.use_case_version) is not int:
             raise TypeError(f"use_case_version must be an int, not {type(self.use_case_version).__name__}")
+        for name in ("log_prompt_and_response", "proxy"):
+            if getattr(self, name) not in (None, True, False):
+                raise TypeError(f"{name} must be a bool, not {type(getattr(self, name)).__name__}")
+        if self.report not in (None, "background", "inline"):
+            raise TypeError('report must be "background" or "inline"')
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value: the read-only views of the properties cannot be pickled themselves."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return type(self), tuple(dict(value) if isinstance(value, MappingProxyType) else value for value in values)
 
 
 _LISTS = ("limit_ids", "request_tags")
@@ -91,7 +104,7 @@ _TEXTS = (
 )
 _PLAIN = ("user_id", "account_name", "session_id", "price_as_category", "price_as_resource", "resource_scope")
 _FLAGS = ("log_prompt_and_response", "proxy", "report")
-_USE_CASE = ("use_case_name", "use_case_id", "use_case_version", "use_case_step", "use_case_properties")
+USE_CASE_FIELDS = ("use_case_name", "use_case_id", "use_case_version", "use_case_step", "use_case_properties")
 
 NOTHING = Annotations()
 
@@ -148,14 +161,14 @@ def inherit(parent: Annotations, child: Annotations, new_use_case_id: Callable[[
         changes["request_properties"] = _merge(parent.request_properties, child.request_properties)
     session_id = changes.get("session_id", parent.session_id)
     changes.update(_use_case(parent, child, session_id, new_use_case_id))
-    return replace(parent, **changes) if changes else parent
+    return _changed(parent, changes) if changes else parent
 
 
 def _use_case(
     parent: Annotations, child: Annotations, session_id: str | None, new_use_case_id: Callable[[], str]
 ) -> dict[str, Any]:
     if child.use_case_name == "":
-        return dict.fromkeys(_USE_CASE)
+        return dict.fromkeys(USE_CASE_FIELDS)
     name = child.use_case_name or parent.use_case_name
     changes: dict[str, Any] = {"use_case_name": name} if name != parent.use_case_name else {}
     if child.use_case_version is not None:
@@ -173,6 +186,14 @@ def _use_case(
     elif child.session_id and isinstance(parent.use_case_id, MadeUpId):
         changes["use_case_id"] = child.session_id
     return changes
+
+
+def _changed(base: Annotations, changes: Mapping[str, Any]) -> Annotations:
+    """Do what `dataclasses.replace` does, in half the time: these values have been checked and frozen already."""
+    changed = object.__new__(Annotations)
+    for name in FIELDS:
+        object.__setattr__(changed, name, changes[name] if name in changes else getattr(base, name))
+    return changed
 
 
 def _union(parent: tuple[str, ...] | None, child: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -207,11 +228,11 @@ def override(context: Annotations, call: Annotations) -> Annotations:
         for name in ("use_case_id", "use_case_version", "use_case_step"):
             value = getattr(call, name) if call.use_case_name else None
             changes[name] = None if value == "" else value
-        return replace(context, **changes)
+        return _changed(context, changes)
     if call.use_case_id and context.use_case_name is None:
         changes["use_case_id"] = call.use_case_id
     if call.use_case_version is not None:
         changes["use_case_version"] = call.use_case_version
     if call.use_case_step is not None:
         changes["use_case_step"] = call.use_case_step or None
-    return replace(context, **changes) if changes else context
+    return _changed(context, changes) if changes else context

@@ -71,7 +71,10 @@ class PayiMiddleware:
             await self._lifespan(scope, receive, send)
         elif self._error is not None or meter is None:
             raise self._error or RuntimeError("the middleware was not set up")
-        elif scope["type"] not in ("http", "websocket") or not meter.settings.enabled:
+        elif scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+        elif not meter.settings.enabled:
+            scope.setdefault("state", {}).setdefault("payi", RequestScope())  # handlers that use it go on working
             await self.app(scope, receive, send)
         elif isinstance(outer := scope.get(SCOPE_KEY), RequestScope):
             if self._own_identity:
@@ -128,7 +131,7 @@ class _Request:
             await self._wait()
             own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             cross_origin = any(name == b"origin" for name, _ in self._scope["headers"])
-            headers = decorated(self._request, own, cross_origin=cross_origin)
+            headers = decorated(self._request, message["status"], own, cross_origin=cross_origin)
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
             warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)

@@ -8,14 +8,14 @@ set again below a `def` handler or a `BaseHTTPMiddleware` would be invisible abo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
 from opentelemetry.context import attach, create_key, get_current, set_value
 
-from .annotations import NOTHING, Annotations, inherit
+from .annotations import FIELDS, NOTHING, USE_CASE_FIELDS, Annotations, inherit
 from .calls import Call
 from .results import Summary, XproxyResult, summarise
 
@@ -89,7 +89,7 @@ class RequestScope:
         self.identifications: list[Identification] = []
         self.last_result: XproxyResult | None = None
         self._cache: tuple[tuple[Annotations, ...], Annotations] | None = None
-        self._annotated = NOTHING
+        self._annotated = (NOTHING, NOTHING)
         self._made_up: str | None = None
         self._calls: list[Call] = []
         self._earlier: Summary | None = None
@@ -105,14 +105,14 @@ class RequestScope:
         """
         layer = Annotations(**annotations) if annotations else layer
         with self._lock:
-            if layer.use_case_name and layer.use_case_name != self._annotated.use_case_name:
+            if layer.use_case_name and layer.use_case_name != self._annotated[1].use_case_name:
                 self._made_up = None
-            self._annotated = _stack(self._annotated, layer)
+            self._annotated = _amended(*self._annotated, layer)
 
     def annotations(self) -> Annotations:
         """What the request as a whole is annotated with at this moment."""
         defaults = _defaults if self._defaults is None else self._defaults
-        layers = (defaults, *[identification.annotations for identification in self.identifications], self._annotated)
+        layers = (defaults, *[identification.annotations for identification in self.identifications], *self._annotated)
         if self._cache is None or self._cache[0] != layers:
             result = NOTHING
             for layer in layers:
@@ -199,20 +199,37 @@ class RequestScope:
             )
 
 
-def _stack(lower: Annotations, upper: Annotations) -> Annotations:
-    """Join two layers into one layer that has the effect of both; unlike a result, a layer keeps its empty values."""
-    values = {name: getattr(lower, name) for name in Annotations.__dataclass_fields__}
-    for name in Annotations.__dataclass_fields__:
-        value = getattr(upper, name)
-        if value is None:
-            continue
-        below = values[name]
-        if below and isinstance(value, tuple) and value:
-            value = (*below, *value)
-        elif below and value and hasattr(value, "items"):
-            value = {**below, **value}
-        values[name] = value
-    return Annotations(**values)
+def _amended(taken: Annotations, given: Annotations, layer: Annotations) -> tuple[Annotations, Annotations]:
+    """Add a layer to a pair of layers that have the effect of all before it, so that amending does not pile up.
+
+    Args:
+        taken: what was taken away; empty values only.
+        given: what was named since.
+        layer: what is amended now.
+    """
+    removals, values, amended = _named(taken), _named(given), _named(layer)
+    if layer.use_case_name == "":
+        for name in USE_CASE_FIELDS:  # all of it goes, and nothing of it can be named along with that
+            values.pop(name, None)
+            amended.pop(name, None)
+        removals["use_case_name"] = ""
+    for name, value in amended.items():
+        if value in ("", (), {}):
+            removals[name] = value
+            values.pop(name, None)
+        elif isinstance(value, tuple):
+            values[name] = (*values.get(name, ()), *value)
+        elif isinstance(value, Mapping):
+            values[name] = {**values.get(name, {}), **value}
+        else:
+            if name == "use_case_name" and value != values.get(name):
+                values.pop("use_case_id", None)  # it was the other use case's
+            values[name] = value
+    return Annotations(**removals), Annotations(**values)
+
+
+def _named(layer: Annotations) -> dict[str, Any]:
+    return {name: value for name in FIELDS if (value := getattr(layer, name)) is not None}
 
 
 class Frame:
@@ -242,23 +259,60 @@ class Frame:
         return self._made_up
 
 
+class InForce:
+    """A frame that was put in force, and what was put in force before it: an immutable stack, one in each context."""
+
+    __slots__ = ("below", "binding", "frame")
+
+    def __init__(self, frame: Frame | None, below: InForce | None = None, binding: object = None) -> None:
+        self.frame = frame
+        self.below = below
+        self.binding = binding
+
+
+def _top() -> InForce | None:
+    entry = get_current().get(_KEY)
+    return entry if isinstance(entry, InForce) else None
+
+
 def current_frame() -> Frame | None:
     """Return the frame in force here, or None outside any request and any `track_context`."""
-    frame = get_current().get(_KEY)
-    return frame if isinstance(frame, Frame) else None
+    entry = _top()
+    return None if entry is None else entry.frame
+
+
+def swap(inside: InForce | None) -> InForce | None:
+    """Put a stack in force and return the one that was: for code that is run in steps within somebody else's context.
+
+    What the code left in force at the end of a step, say by a `track_context` around a `yield`, is put in force again
+    at the beginning of the next.
+    """
+    outside = _top()
+    attach(set_value(_KEY, inside))
+    return outside
 
 
 def bind(frame: Frame | None) -> Callable[[], None]:
     """Put a frame in force and return how to take it off again.
 
-    It is taken off by putting back what was there before, not by resetting a token: streaming bodies and async
-    generators end in another context than the one they began in, where a token is refused. There, nothing is done.
+    It is taken off this context's stack, not by resetting a token: streaming bodies and async generators end in
+    another context than the one they began in, where a token is refused. There, nothing is done. Nor need the last
+    one come off first: two generators that hold a block each end in any order, and what is left stays in force.
     """
-    previous = current_frame()
-    attach(set_value(_KEY, frame))
+    binding = object()
+    attach(set_value(_KEY, InForce(frame, _top(), binding)))
 
     def unbind() -> None:
-        if current_frame() is frame:
-            attach(set_value(_KEY, previous))
+        above: list[InForce] = []
+        entry = _top()
+        while entry is not None and entry.binding is not binding:
+            above.append(entry)
+            entry = entry.below
+        if entry is None:
+            return
+        rest = entry.below
+        for kept in reversed(above):
+            rest = InForce(kept.frame, rest, kept.binding)
+        attach(set_value(_KEY, rest))
 
     return unbind

@@ -11,6 +11,7 @@ import os
 import queue
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Delivery:
     """Delivers exchanges to a sink.
 
     Args:
-        build: turns an exchange into a report; runs on a delivering thread.
+        build: turns an exchange into a report, or into None if it was no inference; runs on a delivering thread.
         open_sink: makes the sink, at the first report.
         threads: deliveries under way at once.
         queue_size, queue_bytes: bounds of what may wait; beyond them the oldest is dropped.
@@ -101,7 +102,7 @@ class Delivery:
 
     def __init__(
         self,
-        build: Callable[[Exchange], Report],
+        build: Callable[[Exchange], Report | None],
         open_sink: Callable[[], Sink],
         *,
         threads: int,
@@ -131,6 +132,7 @@ class Delivery:
         self._under_way: set[int] = set()
         self._taken = 0
         self._bytes = 0
+        self._unweighed: deque[int] = deque()
         self._workers: list[threading.Thread] = []
         self._closing = threading.Event()
         self._sink = None
@@ -141,6 +143,8 @@ class Delivery:
             self._reset()
         if not self._workers:
             self._start_worker()
+        if self._unweighed:
+            self._keep_bounds()
 
     def open(self) -> None:
         """Get the sink ready on a delivering thread, so that the first result does not wait for it."""
@@ -158,14 +162,17 @@ class Delivery:
         return self._sink_in_use().send(report)
 
     def put(self, exchange: Exchange, *, finalising: bool = False) -> None:
-        """Queue an exchange; when `finalising`, without touching any lock."""
-        if finalising:
-            self._inbox.put(exchange)
-            return
+        """Queue an exchange; when `finalising`, without touching any lock: the bounds are then kept a call later."""
         exchange.queued_bytes = exchange.size
-        with self._lock:
-            self._bytes += exchange.queued_bytes
+        self._unweighed.append(exchange.queued_bytes)
         self._inbox.put(exchange)
+        if not finalising:
+            self._keep_bounds()
+
+    def _keep_bounds(self) -> None:
+        with self._lock:
+            while self._unweighed:
+                self._bytes += self._unweighed.popleft()
         while self._inbox.qsize() > self._queue_size or self._bytes > self._queue_bytes:
             if not self._drop_oldest():
                 break
@@ -213,7 +220,8 @@ class Delivery:
 
     def _work(self) -> None:
         attach(_WORKER_CONTEXT)
-        while True:
+        closing = self._closing  # a thread that outlives a `close()` belongs to what was closed
+        while not closing.is_set() or self._closing is closing:
             with self._taking:  # taking and noting it is one step, so that a barrier sees all that is under way
                 item = self._inbox.get()
                 if isinstance(item, Exchange):
@@ -229,31 +237,35 @@ class Delivery:
                 self._pass(item, number)
                 continue
             if isinstance(item, _Opening):
-                with suppress(IngestError):
+                with suppress(Exception):  # the first report meets the same error, and tells it
                     self._sink_in_use().open()
                 continue
             try:
                 self._forget(item)
-                self._deliver(item)
+                self._deliver(item, closing)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the next report must not suffer from it
                 self._drop(item, error)
             finally:
                 del item
-                with self._idle:
-                    self._under_way.discard(number)
-                    self._idle.notify_all()
+                if self._closing is closing:
+                    with self._idle:
+                        self._under_way.discard(number)
+                        self._idle.notify_all()
 
     def _pass(self, barrier: _Barrier, number: int) -> None:
         with self._idle:
             self._idle.wait_for(lambda: not any(earlier <= number for earlier in self._under_way))
         barrier.reached.set()
 
-    def _deliver(self, exchange: Exchange) -> None:
+    def _deliver(self, exchange: Exchange, closing: threading.Event) -> None:
         if not exchange.identified and exchange.scope is not None:
             exchange.queued_bytes = 0
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
         report = self._build(exchange)
+        if report is None:
+            exchange.withdraw()
+            return
         attempt = 0
         while True:
             try:
@@ -263,7 +275,7 @@ class Delivery:
                     self._refuse(exchange, error)
                     return
                 self._postpone(exchange, error)
-                if self._closing.wait(random.uniform(0, min(_LONGEST_PAUSE, 0.5 * 2**attempt))):
+                if closing.wait(random.uniform(0, min(_LONGEST_PAUSE, 0.5 * 2**attempt))):
                     self._drop(exchange, error)
                     return
                 attempt += 1

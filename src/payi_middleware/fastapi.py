@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .asgi import PayiMiddleware
-from .identity import Source
+from .identity import Identity, Source
 from .meter import install
 from .settings import Settings
 
@@ -38,7 +38,7 @@ def instrument_app(
     """
     if getattr(app, _MARK, False):
         return
-    install(settings)
+    Identity(identity, install(settings).settings)  # wrong ones are an error here, not when the server starts
     build = app.build_middleware_stack
 
     def build_outermost() -> ASGIApp:
@@ -55,8 +55,8 @@ def _around(
 ) -> ASGIApp:
     own: Any
     for own in app.user_middleware:
-        if own.cls is CORSMiddleware:
-            stack = _CorsOnErrors(stack, CORSMiddleware(stack, *own.args, **own.kwargs))
+        if isinstance(own.cls, type) and issubclass(own.cls, CORSMiddleware):
+            stack = _CorsOnErrors(stack, own.cls(stack, *own.args, **own.kwargs))
             break
     return PayiMiddleware(stack, settings, identity)
 

@@ -11,7 +11,7 @@ from flask.globals import app_ctx, request_ctx
 
 from .identity import Source
 from .meter import Meter
-from .settings import PREFIX, Settings
+from .settings import PREFIX, Settings, refuse_misspelt
 from .wsgi import INCOMING_KEY, SCOPE_KEY, PayiWSGIMiddleware, WsgiIncoming
 
 EXTENSION = "payi"
@@ -66,6 +66,9 @@ def meter_of(app: Flask) -> Meter:
 
 def _configured(config: Mapping[str, Any]) -> dict[str, Any]:
     names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    for key in config:
+        if key.startswith(PREFIX) and key not in names:
+            refuse_misspelt(key, names)
     return {names[key]: value for key, value in config.items() if key in names and value is not None}
 
 
@@ -82,17 +85,19 @@ def _enter() -> None:
 class FlaskIncoming(WsgiIncoming):
     """One request as the identity sources see it, with what Flask and Flask-Login know."""
 
-    __slots__ = ("_globals", "_route", "_session")
+    __slots__ = ("_globals", "_logins", "_route", "_session")
 
     def __init__(self, environ: Any) -> None:
         super().__init__(environ)
         self._globals: Any = None
+        self._logins = False
         self._session: Any = None
         self._route: str | None = None
 
     def remember(self) -> None:
         """Keep what only the request's own thread can reach."""
         self._globals = app_ctx.g
+        self._logins = hasattr(app_ctx.app, "login_manager")
         context: Any = request_ctx
         held = vars(context._get_current_object())  # the attribute would mark the session as used: Vary: Cookie
         self._session = held.get("_session", held.get("session"))
@@ -102,9 +107,9 @@ class FlaskIncoming(WsgiIncoming):
     def user(self) -> object | None:
         """Flask-Login's user, without loading it where the request's context is out of reach."""
         flask_login = sys.modules.get("flask_login")
-        if flask_login is None:
+        if flask_login is None or not self._logins:
             return None
-        if has_request_context() and hasattr(app_ctx.app, "login_manager"):
+        if has_request_context():
             used = getattr(self._session, "accessed", None)
             user: object | None = flask_login.utils._get_user()
             if used is False:

@@ -7,7 +7,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, unquote
 
 from .annotations import NOTHING, Annotations
@@ -126,8 +126,11 @@ _ROOM = {
     "X-Payi-Use-Case-Id": 500,
     "X-Payi-Limits": 700,
     "X-Payi-Blocked-Limit-Ids": 500,
+    "X-Payi-Cost-Currency": 16,
 }
 """Bytes that each list may take, so that all headers together stay below 4 KiB."""
+_WHOLE_DIGITS, _DECIMAL_PLACES = 15, 30
+"""An amount with more is no amount of money, and could fill the room of all headers."""
 
 
 def write_summary(summary: Summary) -> list[tuple[str, str]]:
@@ -141,17 +144,23 @@ def write_summary(summary: Summary) -> list[tuple[str, str]]:
         "X-Payi-Blocked-Limit-Ids": map(_token, summary.blocked_limit_ids),
     }
     headers.extend((name, value) for name, items in lists.items() if (value := _joined(items, _ROOM[name])))
-    for name, amount in (
-        ("X-Payi-Cost", summary.cost),
-        ("X-Payi-Cost-Input", summary.cost_input),
-        ("X-Payi-Cost-Output", summary.cost_output),
-    ):
-        if amount is not None and amount.is_finite():
-            headers.append((name, decimal_text(amount)))
-    if summary.cost is not None:
-        headers.append(("X-Payi-Cost-Currency", _token(summary.cost_currency or "usd")))
+    amounts = {
+        "X-Payi-Cost": summary.cost,
+        "X-Payi-Cost-Input": summary.cost_input,
+        "X-Payi-Cost-Output": summary.cost_output,
+    }
+    headers.extend((name, decimal_text(amount)) for name, amount in amounts.items() if _is_writable(amount))
+    if _is_writable(summary.cost):
+        currency = _joined([_token(summary.cost_currency or "usd")], _ROOM["X-Payi-Cost-Currency"])
+        headers.extend([("X-Payi-Cost-Currency", currency)] if currency else [])
         headers.append(("X-Payi-Cost-Source", summary.cost_source or "payi"))
     return headers
+
+
+def _is_writable(amount: Decimal | None) -> TypeGuard[Decimal]:
+    if amount is None or not amount.is_finite():
+        return False
+    return amount.adjusted() < _WHOLE_DIGITS and int(amount.as_tuple().exponent) >= -_DECIMAL_PLACES
 
 
 def decimal_text(amount: Decimal) -> str:
@@ -195,7 +204,7 @@ def parse_headers(headers: Mapping[str, str]) -> Summary:
     source = given.get("x-payi-cost-source")
     pairs = (item.partition("=") for item in items("x-payi-limits"))
     return Summary(
-        calls=int(calls) if calls.isascii() and calls.isdigit() else 0,
+        calls=int(calls) if calls.isascii() and calls.isdigit() and len(calls) <= 9 else 0,
         status="pending" if given.get("x-payi-status") == "pending" else "final",
         request_ids=texts("x-payi-request-id"),
         resource_ids=texts("x-payi-resource-id"),
@@ -212,6 +221,7 @@ def parse_headers(headers: Mapping[str, str]) -> Summary:
 
 def _decimal(text: str | None) -> Decimal | None:
     try:
-        return None if text is None else Decimal(text)
+        amount = None if text is None else Decimal(text)
     except InvalidOperation:
         return None
+    return amount if amount is not None and amount.is_finite() else None

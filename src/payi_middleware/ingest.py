@@ -71,7 +71,7 @@ class IngestClient:
 
     def _request(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Mapping[str, Any]:
         client, library = self._connected()
-        content = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = None if body is None else _encoded(body)
         try:
             response = client.request(
                 method,
@@ -79,7 +79,7 @@ class IngestClient:
                 content=content,
                 headers={**self._headers, **headers, "Content-Type": "application/json"},
             )
-            answer = response.json() if response.content else {}
+            answer = _json(response)
         except library.TimeoutException as error:
             raise IngestTimeoutError(f"no answer within {self._timeout} s") from error
         except library.TransportError as error:
@@ -111,6 +111,20 @@ class IngestClient:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+
+def _encoded(body: Any) -> bytes:
+    # Half a surrogate pair has no UTF-8 form: JSON's own escape does.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def _json(response: Any) -> Any:
+    try:
+        return response.json() if response.content else {}
+    except ValueError:
+        if response.status_code < 300:
+            raise
+        return {}  # a gateway on the way says no in HTML
 
 
 def _result(answer: Mapping[str, Any]) -> XproxyResult:

@@ -12,14 +12,14 @@ from threading import Lock
 from typing import Any
 
 from . import patching, recorder, sdk
-from .annotations import Annotations
+from .annotations import NOTHING, Annotations
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Sink, Stats
 from .exceptions import ConfigurationError
 from .ingest import IngestClient
 from .observing import observe
 from .recorder import Exchange
-from .report import Report, build_report, user_hash
+from .report import Report, build_report, redacted, user_hash
 from .results import XproxyResult
 from .settings import HeadersMode, Settings
 
@@ -128,10 +128,11 @@ class Meter:
 
     # --- on the delivering threads ----------------------------------------------------------------------------------
 
-    def _build(self, exchange: Exchange) -> Report:
-        return build_report(
-            observe(exchange), exchange.annotations, hash_user=self._hash_user, redact=self.settings.redact
-        )
+    def _build(self, exchange: Exchange) -> Report | None:
+        observed = observe(exchange)
+        if not observed.answer.inference:
+            return None
+        return build_report(observed, exchange.annotations, hash_user=self._hash_user, redact=self.settings.redact)
 
     def _open_sink(self) -> Sink:
         return open_sink(self.settings)
@@ -146,7 +147,7 @@ class Meter:
             IngestError: it was not accepted.
         """
         redact = self.settings.redact
-        return self._delivery.send(Report(item if redact is None else redact(item)))
+        return self._delivery.send(Report(item if redact is None else redacted(item, redact)))
 
     def hash_user(self, user_id: str) -> str:
         """Return the user id as it leaves the process."""
@@ -176,7 +177,7 @@ def _require_ledger(file: Path) -> None:
             "Set one of them, or run: pip install 'payi-middleware[local]'",
         )
     place = file if file.exists() else next(parent for parent in file.absolute().parents if parent.exists())
-    if not os.access(place, os.W_OK) or (place == file and not place.is_file()):
+    if not os.access(place, os.W_OK) or not (place.is_file() if place == file else place.is_dir()):
         raise ConfigurationError(
             "PAYI_LEDGER",
             f"{place} is no file or directory that can be written",
@@ -248,6 +249,7 @@ def uninstrument() -> None:
     patching.unpatch()
     sdk.unhook_sdks()
     _default = None
+    set_process_defaults(NOTHING)
 
 
 def _make_default(meter: Meter) -> None:

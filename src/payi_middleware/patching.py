@@ -11,9 +11,11 @@ import importlib.util
 from collections.abc import Callable
 from functools import wraps
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from .exceptions import ConfigurationError
+from .importing import when_imported
 from .providers import maybe_inference
 from .transport import LIBRARIES, transports
 
@@ -23,7 +25,7 @@ _undo: list[Callable[[], None]] = []
 
 
 def patch() -> None:
-    """Meter the clients of httpx and httpx2, whichever are installed, and carry the context into threads.
+    """Meter the clients of httpx, httpx2 and boto3, whichever are installed, and carry the context into threads.
 
     Raises:
         ConfigurationError: a library's version has no such seam any more.
@@ -45,6 +47,7 @@ def patch() -> None:
                 )
         for client, metered in clients.items():
             _undo.append(_patch_client(client, metered))
+        _undo.append(when_imported("botocore.endpoint", _patch_botocore))
         _undo.append(_carry_into_threads())
 
 
@@ -57,19 +60,27 @@ def unpatch() -> None:
 
 def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     original = getattr(client, _SEAM)
+    wanted = [True]
 
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        return metered(transport) if maybe_inference(url.raw_path) else transport
+        return metered(transport) if wanted and maybe_inference(url.raw_path) else transport
 
     setattr(client, _SEAM, transport_for_url)
 
     def undo() -> None:
+        wanted.clear()  # who patched after us may call us for ever
         if getattr(client, _SEAM) is transport_for_url:  # someone who patched after us keeps their patch
             setattr(client, _SEAM, original)
 
     return undo
+
+
+def _patch_botocore(endpoint: ModuleType) -> Callable[[], None]:
+    from .botocore import patch_endpoint  # of no use to an app without botocore
+
+    return patch_endpoint(endpoint)
 
 
 def _carry_into_threads() -> Callable[[], None]:

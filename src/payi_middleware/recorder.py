@@ -123,7 +123,7 @@ class Exchange:
         self.call = Call()
         self.reader: Reader | None = None
         self.status: int | None = None
-        self.failure: tuple[str, str] | None = None
+        self.failure: str | None = None
         self.terminated = False
         self.content: list[bytes] | None = None
         self.content_encoding: str | None = None
@@ -228,7 +228,7 @@ class Exchange:
     def fail(self, error: BaseException) -> None:
         """End the exchange because the client failed."""
         if self._open:
-            self.failure = (type(error).__name__, str(error)[:200])
+            self.failure = type(error).__name__  # its text may quote keys: a header with a line break
         self.finish()
 
     def finish(self, *, complete: bool = False, finalising: bool = False) -> None:
@@ -251,9 +251,13 @@ class Exchange:
         """End the exchange without a report: it was no inference."""
         if self._open:
             self._open.clear()
-            if self.scope is not None:
-                self.scope.remove(self.call)
-            self.call.settle(None)
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """Take the call back from the request that made it: it has nothing to report."""
+        if self.scope is not None:
+            self.scope.remove(self.call)
+        self.call.settle(None)
 
     @property
     def held_for(self) -> float:

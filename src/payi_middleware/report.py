@@ -57,7 +57,7 @@ class Observed:
         match: which provider and API it was.
         asked, answer: what the request and the response said.
         status: the HTTP status; None when no response came.
-        failure: the type and text of the client's own error, if it failed without an HTTP error status.
+        failure: the type of the client's own error, if it failed without an HTTP error status.
         ended_early: the app stopped reading before the provider's last event.
         provider_uri: scheme, host and path, without the query, which may carry keys.
         module: the SDK that made the call, like `openai/3.54.0`.
@@ -68,7 +68,7 @@ class Observed:
     answer: Answer
     status: int | None
     timing: Timing
-    failure: tuple[str, str] | None = None
+    failure: str | None = None
     ended_early: bool = False
     provider_uri: str | None = None
     module: str | None = None
@@ -130,7 +130,7 @@ def build_report(
         "time_to_first_completion_token_ms": observed.timing.first_completion_ms,
         "http_status_code": _status(observed),
         "provider_uri": observed.provider_uri,
-        "provider_response_id": answer.response_id or f"payi_{uuid4()}",
+        "provider_response_id": _response_id(answer),
         "properties": {**_automatic_properties(observed), **notes, **_request_properties(annotations)},
         "use_case_properties": dict(annotations.use_case_properties or {}),
         "provider_response_function_calls": _function_calls(observed),
@@ -143,8 +143,21 @@ def build_report(
         item["scope"] = answer.usage.scope
     item = {name: value for name, value in item.items() if value not in (None, "", {}, []) or name == "units"}
     if redact is not None:
-        item = redact(item)
+        item = redacted(item, redact)
     return Report(item, observed.module, log_content=observed.content is not None)
+
+
+def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Let the app have its last word on what leaves the process.
+
+    Raises:
+        TypeError: the app returned something else than a report's body.
+        Exception: whatever the app raises.
+    """
+    allowed: object = redact(item)
+    if not isinstance(allowed, dict) or not {"category", "provider_response_id"} <= allowed.keys():
+        raise TypeError("redact must return the body that may be sent")
+    return allowed
 
 
 def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | None = None) -> dict[str, Any]:
@@ -171,10 +184,16 @@ def user_hash(key: str) -> Callable[[str], str]:
     return lambda user_id: hmac.new(secret, user_id.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
+def _response_id(answer: Answer) -> str:
+    """Return the id that makes the report idempotent: the provider's, unless it gives the same to other answers."""
+    return answer.response_id if answer.response_id and answer.unique_id else f"payi_{uuid4()}"
+
+
 def _resource(observed: Observed) -> str:
     asked, answered = observed.asked.model or observed.match.model_from_path, observed.answer.model
     first, second = (answered, asked) if observed.match.resource_from == "response" else (asked, answered)
-    return first or second or UNKNOWN_MODEL
+    model = first or second
+    return observed.match.resource(model) if model else UNKNOWN_MODEL
 
 
 def _status(observed: Observed) -> int:
@@ -187,17 +206,19 @@ def _status(observed: Observed) -> int:
 
 def _automatic_properties(observed: Observed) -> dict[str, str]:
     answer = observed.answer
-    properties = dict(answer.notes)
+    properties = {**dict(observed.match.notes), **observed.asked.notes, **answer.notes}
     if observed.failure is not None:
-        properties["system.failure"], properties["system.failure.description"] = observed.failure
+        properties["system.failure"] = observed.failure
     elif answer.error_code is not None or (observed.status or 0) >= 400:
         properties["system.failure"] = answer.error_code or f"http_{observed.status}"
         if answer.error_message and observed.content is not None:  # providers quote prompts and keys in their errors
             properties["system.failure.description"] = answer.error_message
     if observed.ended_early:
         properties["system.stream"] = "ended before the provider's last event"
-    if answer.model and answer.model != _resource(observed):
+    if answer.model and observed.match.resource(answer.model) != _resource(observed):
         properties["system.response_model"] = answer.model
+    if answer.response_id and not answer.unique_id:
+        properties["system.provider_response_id"] = answer.response_id
     if answer.service_tier not in (None, "default", "standard", "auto"):
         properties["system.service_tier"] = answer.service_tier
     return properties

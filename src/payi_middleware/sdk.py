@@ -1,7 +1,7 @@
 """Results where the code is: `xproxy_result` on the objects that the providers' SDKs hand out.
 
-The openai and anthropic SDKs are made by one generator and have the same shape. A plain answer is found where the SDK
-parses a response, and is held weakly until its result is in; a stream looks the result up when it is asked for.
+A plain answer is found where the SDK makes it out of a response, and is held weakly; a stream leads to its response.
+Both look the result up when it is asked for. `_SEAMS` says where that is in each SDK.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing, suppress
 from functools import partial, wraps
+from threading import Lock
 from typing import Any
 
 from .calls import Call
@@ -20,79 +21,65 @@ from .transport import CALL_EXTENSION
 
 ATTRIBUTE = "xproxy_result"
 
-_PARSERS = {
-    "openai": (
-        ("openai._legacy_response", "LegacyAPIResponse"),
-        ("openai._response", "APIResponse"),
-        ("openai._response", "AsyncAPIResponse"),
-    ),
-    "anthropic": (
-        ("anthropic._response", "APIResponse"),
-        ("anthropic._response", "AsyncAPIResponse"),
-        ("anthropic._legacy_response", "LegacyAPIResponse"),
-    ),
-}
-_STREAMS = {
-    "openai": (
-        ("openai", "Stream"),
-        ("openai", "AsyncStream"),
-        ("openai.lib.streaming.chat", "ChatCompletionStream"),
-        ("openai.lib.streaming.chat", "AsyncChatCompletionStream"),
-        ("openai.lib.streaming.responses", "ResponseStream"),
-        ("openai.lib.streaming.responses", "AsyncResponseStream"),
-    ),
-    "anthropic": (
-        ("anthropic", "Stream"),
-        ("anthropic", "AsyncStream"),
-        ("anthropic", "MessageStream"),
-        ("anthropic", "AsyncMessageStream"),
-        ("anthropic.lib.streaming", "BetaMessageStream"),
-        ("anthropic.lib.streaming", "BetaAsyncMessageStream"),
-    ),
-}
 _calls: dict[int, tuple[weakref.ref[Any], Call]] = {}
-"""The call behind each plain answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of
-ours on them would be pickled along with them."""
-_done: set[str] = set()
+"""The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
+them would be pickled along with them."""
 _undo: list[Callable[[], None]] = []
+_lock = Lock()
+_looked_at = 0
+"""How many modules were loaded when they were last looked at: whether there are new ones is asked for every call."""
 
 
 def hook_loaded_sdks() -> None:
-    """Hook the SDKs that were imported since the last time; cheap enough to be called for each provider call."""
-    for name in _PARSERS:
-        if name not in _done and name in sys.modules:
-            _done.add(name)
-            _hook(name)
+    """Hook what the SDKs have imported since the last time; cheap enough to be called for each provider call."""
+    global _looked_at
+    if len(sys.modules) == _looked_at:
+        return
+    with _lock:
+        _looked_at = len(sys.modules)
+        for name, seams in _pending.items():
+            if name in sys.modules:
+                _pending[name] = [seam for seam in seams if not _hook(name, *seam)]
 
 
 def unhook_sdks() -> None:
     """Undo exactly what `hook_loaded_sdks()` did."""
-    while _undo:
-        _undo.pop()()
-    _done.clear()
+    global _looked_at
+    with _lock:
+        _looked_at = 0
+        while _undo:
+            _undo.pop()()
+        _pending.update((name, list(seams)) for name, seams in _SEAMS.items())
 
 
-def _hook(name: str) -> None:
+def _hook(name: str, module: str, path: str, make: Callable[[Any], Any]) -> bool:
+    """Put a seam's replacement in place, if its module was imported; return whether it needs no more looking after."""
+    owner: Any = sys.modules.get(module)
+    if owner is None:
+        return False
+    *parents, attribute = path.split(".")
     try:
-        for module, class_name in _PARSERS[name]:
-            if (cls := getattr(sys.modules.get(module), class_name, None)) is not None:
-                _replace(cls, "parse", _linking(cls.parse))
-        for module, class_name in _STREAMS[name]:
-            cls = getattr(sys.modules.get(module), class_name, None)
-            if cls is not None and not hasattr(cls, ATTRIBUTE):
-                _replace(cls, ATTRIBUTE, property(_result_of_stream))
+        for parent in parents:
+            owner = getattr(owner, parent, None)
+        if owner is None:
+            return True  # an older version of the SDK, without this class
+        original = getattr(owner, attribute, None)
+        if (original is None) == (attribute == ATTRIBUTE):  # streams of one class inherit it from another
+            _replace(owner, attribute, make(original))
     except Exception as error:  # noqa: BLE001 - an unknown version of the SDK: results stay reachable otherwise
         warn(f"sdk {name}", "The %s SDK could not be given results: %s", name, type(error).__name__)
+    return True
 
 
-def _replace(cls: type[Any], attribute: str, value: Any) -> None:
-    inherited = attribute not in vars(cls)
-    original = getattr(cls, attribute, None)
-    setattr(cls, attribute, value)
-    _undo.append(partial(delattr, cls, attribute) if inherited else partial(setattr, cls, attribute, original))
+def _replace(owner: Any, attribute: str, value: Any) -> None:
+    inherited = attribute not in vars(owner)
+    original = getattr(owner, attribute, None)
+    setattr(owner, attribute, value)
+    _undo.append(partial(delattr, owner, attribute) if inherited else partial(setattr, owner, attribute, original))
 
 
-def _linking(parse: Callable[..., Any]) -> Callable[..., Any]:
+def _parsing(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Link what a method makes of `self.http_response` (Stainless: openai, anthropic, groq)."""
     if inspect.iscoroutinefunction(parse):
 
         @wraps(parse)
@@ -112,31 +99,82 @@ def _linking(parse: Callable[..., Any]) -> Callable[..., Any]:
     return parse_sync
 
 
+def _unmarshalling(unmarshal: Callable[..., Any]) -> Callable[..., Any]:
+    """Link what a function of (type, response) makes (Speakeasy: mistralai)."""
+
+    @wraps(unmarshal)
+    def unmarshal_linked(typ: Any, http_res: Any, *args: Any, **kwargs: Any) -> Any:
+        parsed = unmarshal(typ, http_res, *args, **kwargs)
+        _link(parsed, http_res)
+        return parsed
+
+    return unmarshal_linked
+
+
+def _holding(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Link what an object is made to hold beside its response; of a stream, the last event (Fern: cohere)."""
+
+    @wraps(init)
+    def init_linked(self: Any, response: Any, data: Any, *args: Any, **kwargs: Any) -> None:
+        if inspect.isgenerator(data):
+            data = _linking_end(data, response)
+        elif inspect.isasyncgen(data):
+            data = _linking_end_async(data, response)
+        else:
+            _link(data, response)
+        init(self, response, data, *args, **kwargs)
+
+    return init_linked
+
+
+def _linking_end(events: Any, response: Any) -> Iterator[Any]:
+    with closing(events):
+        for event in events:
+            if _ends(event):
+                _link(event, response)
+            yield event
+
+
+async def _linking_end_async(events: Any, response: Any) -> AsyncIterator[Any]:
+    async with aclosing(events):
+        async for event in events:
+            if _ends(event):
+                _link(event, response)
+            yield event
+
+
+def _ends(event: Any) -> bool:
+    return (getattr(event, "type", None) or getattr(event, "event_type", None)) in ("message-end", "stream-end")
+
+
 def _link(parsed: Any, response: Any) -> None:
-    """Have the result put on a parsed answer as soon as it is in, without keeping the answer alive for it."""
+    """Remember the call behind an answer, without keeping the answer alive for it, and show its result there."""
     try:
         call = response.extensions.get(CALL_EXTENSION)
-        if call is None or hasattr(type(parsed), ATTRIBUTE) or not hasattr(parsed, "__dict__"):
+        if call is None or not hasattr(parsed, "__dict__"):
             return
         key = id(parsed)
-        reference = weakref.ref(parsed, lambda _: _calls.pop(key, None))
-        _calls[key] = (reference, call)
-        call.on_settled(partial(_put, reference, call))
+        _calls[key] = (weakref.ref(parsed, lambda _: _calls.pop(key, None)), call)
+        if not hasattr(type(parsed), ATTRIBUTE):
+            _replace(type(parsed), ATTRIBUTE, _looking_up(None))
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its answer
         warn("sdk link", "An answer could not be given its result: %s", type(error).__name__)
 
 
-def _put(reference: weakref.ref[Any], call: Call) -> None:
-    parsed = reference()
-    if parsed is not None and call.result is not None:
-        object.__setattr__(parsed, ATTRIBUTE, call.result)
+class _LookedUp:
+    """Show a result on an SDK's class: its objects look as without us, and whoever sets that attribute has it."""
+
+    def __get__(self, answer: Any, owner: type[Any]) -> Any:
+        if answer is None:
+            return self
+        call = call_of(answer)
+        if call is None or call.result is None:
+            raise AttributeError(f"{owner.__name__!r} has no {ATTRIBUTE!r}: the result is not in")
+        return call.result
 
 
-def _result_of_stream(stream: Any) -> Any:
-    call = call_of(stream)
-    if call is None or call.result is None:
-        raise AttributeError(f"{type(stream).__name__!r} has no {ATTRIBUTE!r}: the result is not in")
-    return call.result
+def _looking_up(_: None) -> _LookedUp:
+    return _LookedUp()
 
 
 def call_of(response: Any) -> Call | None:
@@ -156,3 +194,59 @@ def call_of(response: Any) -> Call | None:
             return None
         response = inner
     return None
+
+
+def _stainless(sdk: str, *streams: str) -> list[tuple[str, str, Callable[[Any], Any]]]:
+    """Return the seams of an SDK that Stainless generated; `streams` are "module:class"."""
+    classes = (
+        ("_legacy_response", "LegacyAPIResponse"),
+        ("_response", "APIResponse"),
+        ("_response", "AsyncAPIResponse"),
+    )
+    parsers = [(f"{sdk}.{module}", f"{name}.parse", _parsing) for module, name in classes]
+    own = [(sdk, f"{name}.{ATTRIBUTE}", _looking_up) for name in ("Stream", "AsyncStream")]
+    helpers = [(module, f"{name}.{ATTRIBUTE}", _looking_up) for module, name in (s.split(":") for s in streams)]
+    return [*parsers, *own, *helpers]
+
+
+def _speakeasy(package: str, *modules: str) -> list[tuple[str, str, Callable[[Any], Any]]]:
+    """Return the seams of an SDK that Speakeasy generated; `modules` are those of its resources."""
+    return [
+        *((f"{package}.{module}", "unmarshal_json_response", _unmarshalling) for module in modules),
+        *(
+            (f"{package}.utils.eventstreaming", f"{name}.{ATTRIBUTE}", _looking_up)
+            for name in ("EventStream", "EventStreamAsync")
+        ),
+    ]
+
+
+_SEAMS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
+    "openai": _stainless(
+        "openai",
+        "openai.lib.streaming.chat:ChatCompletionStream",
+        "openai.lib.streaming.chat:AsyncChatCompletionStream",
+        "openai.lib.streaming.responses:ResponseStream",
+        "openai.lib.streaming.responses:AsyncResponseStream",
+    ),
+    "anthropic": _stainless(
+        "anthropic",
+        "anthropic:MessageStream",
+        "anthropic:AsyncMessageStream",
+        "anthropic.lib.streaming:BetaMessageStream",
+        "anthropic.lib.streaming:BetaAsyncMessageStream",
+    ),
+    "groq": _stainless("groq"),
+    "mistralai": [
+        *_speakeasy(
+            "mistralai.client",
+            *("agents", "chat", "conversations", "embeddings", "fim", "ocr", "responses", "speech", "transcriptions"),
+        ),
+        *_speakeasy("mistralai.azure.client", "chat", "ocr"),
+        *_speakeasy("mistralai.gcp.client", "chat", "fim"),
+    ],
+    "cohere": [
+        ("cohere.core.http_response", f"{name}.__init__", _holding) for name in ("HttpResponse", "AsyncHttpResponse")
+    ],
+}
+"""Where each SDK makes its answers and streams: (module, class and attribute, what to put there made from what is)."""
+_pending = {name: list(seams) for name, seams in _SEAMS.items()}

@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -27,7 +27,23 @@ FOREIGN_VARIABLES = frozenset({"PAYI_CUSTOM_HEADERS", "PAYI_LOG"})
 
 Network = IPv4Network | IPv6Network
 HeadersMode = Literal["summary", "off"]
-WireFamily = Literal["openai", "anthropic"]
+WIRE_FAMILIES = (
+    "openai",
+    "anthropic",
+    "alephalpha",
+    "bedrock",
+    "cohere",
+    "deepgram",
+    "google",
+    "huggingface",
+    "mistral",
+    "ollama",
+    "replicate",
+    "sagemaker",
+    "voyage",
+    "watsonx",
+)
+"""What a custom host may speak: its own paths, and OpenAI's chat in all cases but Anthropic's."""
 
 
 def _split(value: Any) -> Any:
@@ -53,7 +69,10 @@ def _mapping(value: Any) -> Any:
 
 def _networks(value: Any) -> Any:
     networks = []
-    for item in _split(value):
+    items = _split(value)
+    if not isinstance(items, Iterable):
+        raise ValueError("not a list of IP networks; write them like 10.0.0.0/8, 127.0.0.1")
+    for item in items:
         try:
             networks.append(item if isinstance(item, Network) else ip_network(str(item)))
         except ValueError as error:
@@ -65,17 +84,32 @@ def _url(value: Any) -> Any:
     if value is None:
         return None
     parts = urlsplit(str(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_valid_port(parts):
         raise ValueError(f"not an http or https URL; write it like {HOSTED_URL}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it holds a user or password, which would show in logs; the key goes into api_key")
     return str(value).rstrip("/")
+
+
+def _has_valid_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:  # its text is not repeated: it may be the rest of a password
+        return False
 
 
 def _providers(value: Any) -> Any:
     rows: dict[str, tuple[str, str | None]] = {}
-    for host, family in dict(_mapping(value)).items():
-        wire, category = (family, None) if isinstance(family, str) else tuple(family)
-        if wire not in ("openai", "anthropic"):
-            raise ValueError(f"{wire!r} is no wire format known here; write 'openai' or 'anthropic'")
+    given = _mapping(value)
+    if not isinstance(given, Mapping):
+        raise ValueError("not a mapping; write it like {'llm.internal': 'openai'}")
+    for host, family in given.items():
+        row = (family, None) if isinstance(family, str) else family
+        if not isinstance(row, (tuple, list)) or len(row) != 2:
+            raise ValueError(f"{host!r} needs a wire format, or a pair of wire format and category")
+        wire, category = row
+        if wire not in WIRE_FAMILIES:
+            raise ValueError(f"{wire!r} is no wire format known here; write one of {', '.join(WIRE_FAMILIES)}")
         rows[str(host).lower()] = (wire, category)
     return MappingProxyType(rows)
 
@@ -122,7 +156,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     enabled: bool = True
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
     base_url: Annotated[str | None, BeforeValidator(_url)] = None
     ledger: Path = Path("payi.db")
     headers: HeadersMode | Callable[[Any], HeadersMode] = "summary"
@@ -194,11 +228,20 @@ def _from_environment(given: Mapping[str, Any]) -> dict[str, Any]:
         if name is not None and name not in given and text.strip():
             found[name] = text
         elif name is None and variable.startswith(PREFIX) and variable not in FOREIGN_VARIABLES:
-            _refuse_misspelt(variable, names)
+            refuse_misspelt(variable, names)
     return found
 
 
-def _refuse_misspelt(variable: str, names: Mapping[str, str]) -> None:
+def refuse_misspelt(variable: str, names: Mapping[str, str]) -> None:
+    """Complain about the name of a setting that is almost one, because it would silently do nothing.
+
+    Args:
+        variable: the name as the user wrote it.
+        names: the settings by the names that they have there.
+
+    Raises:
+        ConfigurationError: it looks like one of `names`; others may be somebody else's.
+    """
     if near := difflib.get_close_matches(variable, names, n=1, cutoff=0.85):
         raise ConfigurationError(variable, "there is no such setting", f"Did you mean {near[0]}?")
 

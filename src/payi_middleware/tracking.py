@@ -10,8 +10,8 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from .annotations import Annotations, ReportMode
-from .context import Frame, RequestScope, bind, current_frame
+from .annotations import FIELDS, Annotations, ReportMode
+from .context import Frame, RequestScope, bind, current_frame, process_defaults
 from .log import warn
 from .results import NO_CALLS, Summary, XproxyResult
 
@@ -222,15 +222,26 @@ class Context(Annotations):
             raise KeyError(name)
         return getattr(self, name)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value by name, like a dict: `default` if there is no such name or nothing is known."""
+        value = getattr(self, name) if name in _CONTEXT_FIELDS else None
+        return default if value is None else value
+
 
 _CONTEXT_FIELDS = frozenset(field.name for field in fields(Context))
 
 
 def get_context() -> Context:
-    """Return what is in force here: the annotations, the last result and the summary of the request being served."""
+    """Return what is in force here: the annotations, the last result and the summary of the request being served.
+
+    Who makes the request is looked up now, if no provider call did so before. In async code an async identity source
+    is not asked here.
+    """
     frame = current_frame()
+    if frame is not None:
+        frame.scope.settle_identity()
+    annotations = process_defaults() if frame is None else frame.annotations()
+    values = {name: getattr(annotations, name) for name in FIELDS}
     if frame is None:
-        return Context()
-    annotations = frame.annotations()
-    values = {field.name: getattr(annotations, field.name) for field in fields(Annotations)}
+        return Context(**values)
     return Context(**values, last_result=frame.scope.last_result, summary=frame.scope.summary())

@@ -28,15 +28,18 @@ _METERED = "payi_metered"
 _PREFIX = CALL_PREFIX.encode()
 
 
-def _take_call_headers(request: Any) -> tuple[Annotations, list[tuple[bytes, bytes]]]:
-    """Read the `xProxy-*` headers that the app put on a call, and take them off."""
-    raw: list[tuple[bytes, bytes]] = request.headers.raw
-    if not any(name[:7].lower() == _PREFIX for name, _ in raw):
-        return NOTHING, []
-    annotations = read_annotations(request.headers.get)
-    for name in {name for name, _ in raw if name[:7].lower() == _PREFIX}:
-        del request.headers[name.decode("ascii")]
-    return annotations, raw
+def _call_headers(request: Any) -> set[bytes]:
+    """Name the `xProxy-*` headers that the app put on a call, in lower case."""
+    return {name.lower() for name, _ in request.headers.raw if name[:7].lower() == _PREFIX}
+
+
+def _small_fields(stream: Any) -> bytes | None:
+    """Return a form's fields without its files, such as the model that an audio file is sent to."""
+    fields = getattr(stream, "fields", None)
+    if not isinstance(fields, list):
+        return None
+    told = [field.render_headers() + field.render_data() for field in fields if not hasattr(field, "file")]
+    return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
 
 
 def _begin(request: Any, annotations: Annotations) -> Exchange | None:
@@ -44,7 +47,7 @@ def _begin(request: Any, annotations: Annotations) -> Exchange | None:
     try:
         body = request.content
     except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
-        body = None
+        body = _small_fields(request.stream)
     return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
 
 
@@ -61,8 +64,12 @@ class _Metering:
         request = self._request
         request.extensions = {**self._extensions, _METERED: True}
         try:
-            annotations, self._own_headers = _take_call_headers(request)
-            self.exchange = _begin(request, annotations)
+            names = _call_headers(request)
+            self.exchange = _begin(request, read_annotations(request.headers.get) if names else NOTHING)
+            if names and self.exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay
+                self._own_headers = request.headers.raw
+                for name in names:
+                    del request.headers[name.decode("ascii")]
         except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
             warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
 
@@ -127,7 +134,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             try:
                 self._inner.close()
             finally:
-                self._exchange.finish()
+                self._exchange.finish(finalising=True)  # the finaliser of a forgotten SDK stream closes its response
 
         def __del__(self) -> None:
             self._exchange.finish(finalising=True)

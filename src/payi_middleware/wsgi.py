@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .calls import wait
-from .context import Frame, RequestScope, bind
+from .context import Frame, InForce, RequestScope, swap
 from .identity import Identity, Incoming, Source
 from .log import warn
 from .meter import Meter, install
@@ -54,6 +54,7 @@ class PayiWSGIMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.meter.settings.enabled:
+            environ.setdefault(SCOPE_KEY, RequestScope())  # handlers that use it go on working
             return self.app(environ, start_response)
         if isinstance(outer := environ.get(SCOPE_KEY), RequestScope):
             if self._own_identity:
@@ -65,19 +66,18 @@ class PayiWSGIMiddleware:
         scope = environ[SCOPE_KEY] = self.meter.new_scope()
         incoming = environ[INCOMING_KEY] = self._incoming(environ)
         scope.identifications.append(self._identity.of(incoming))
-        frame = Frame(scope)
-        unbind = bind(frame)
+        outside = swap(InForce(Frame(scope)))
         try:
             body = self.app(environ, _Starter(self.meter, scope, environ, start_response))
         except BaseException:
             scope.close()
             raise
         finally:
-            unbind()
+            inside = swap(outside)
         if _runs_no_code(body, environ):
             scope.close()
             return body
-        return _Body(body, frame)
+        return _Body(body, scope, inside)
 
 
 def _runs_no_code(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
@@ -101,7 +101,7 @@ class _Starter:
         try:
             if self._meter.headers_mode(self._environ) != "off":
                 self._wait()
-                headers = decorated(self._scope, headers, cross_origin="HTTP_ORIGIN" in self._environ)
+                headers = decorated(self._scope, int(status[:3]), headers, cross_origin="HTTP_ORIGIN" in self._environ)
         except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
             warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)
         return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
@@ -115,36 +115,43 @@ class _Starter:
 
 
 class _Body:
-    """A response's iterable: the request is in force while a step of it runs, and not between the steps."""
+    """A response's iterable: the request is in force while a step of it runs, and not between the steps.
 
-    __slots__ = ("_body", "_frame", "_iterator")
+    Args:
+        body: the app's own.
+        scope: the request.
+        inside: what the app left in force; a body may leave something else at the end of each step.
+    """
 
-    def __init__(self, body: Iterable[bytes], frame: Frame) -> None:
+    __slots__ = ("_body", "_inside", "_iterator", "_scope")
+
+    def __init__(self, body: Iterable[bytes], scope: RequestScope, inside: InForce | None) -> None:
         self._body = body
-        self._frame = frame
+        self._scope = scope
+        self._inside = inside
         self._iterator: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        unbind = bind(self._frame)
+        outside = swap(self._inside)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
             return next(self._iterator)
         finally:
-            unbind()
+            self._inside = swap(outside)
 
     def close(self) -> None:
         """End the response; servers call it whether or not the body was read to its end (PEP 3333)."""
-        unbind = bind(self._frame)
+        outside = swap(self._inside)
         try:
             if (close := getattr(self._body, "close", None)) is not None:
                 close()
         finally:
-            unbind()
-            self._frame.scope.close()
+            swap(outside)
+            self._scope.close()
 
 
 class WsgiIncoming:

@@ -24,19 +24,18 @@ Run = Callable[[Kit, Truth], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """One row: how to run it, how many provider calls it makes, and whether it runs on trio, too."""
+    """One row: how to run it, and how many provider calls it makes."""
 
     run: Run
     calls: int = 2
-    trio: bool = False
 
 
 BRIDGES: dict[str, Bridge] = {}
 
 
-def bridge(name: str, *, calls: int = 2, trio: bool = False) -> Callable[[Run], Run]:
+def bridge(name: str, *, calls: int = 2) -> Callable[[Run], Run]:
     def add(run: Run) -> Run:
-        BRIDGES[name] = Bridge(run, calls, trio)
+        BRIDGES[name] = Bridge(run, calls)
         return run
 
     return add
@@ -45,38 +44,26 @@ def bridge(name: str, *, calls: int = 2, trio: bool = False) -> Callable[[Run], 
 # --- tasks ---------------------------------------------------------------------------------------------------------
 
 
-@bridge("await", trio=True)
-async def _await(kit: Kit, truth: Truth) -> None:
-    await kit.aask(truth)
-
-
-@bridge("a blocking call on the event loop", trio=True)
+@bridge("a blocking call on the event loop")
 async def _block(kit: Kit, truth: Truth) -> None:
     kit.ask(truth)
 
 
-@bridge("asyncio.gather", calls=4)
+@bridge("asyncio.gather", calls=3)
 async def _gather(kit: Kit, truth: Truth) -> None:
-    await asyncio.gather(kit.aask(truth), kit.aask(truth))
+    await asyncio.gather(kit.aask(truth), kit.acall(truth))
 
 
-@bridge("asyncio.TaskGroup", calls=4)
+@bridge("asyncio.TaskGroup", calls=3)
 async def _task_group(kit: Kit, truth: Truth) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(kit.aask(truth))
-        group.create_task(kit.aask(truth))
+        group.create_task(kit.acall(truth))
 
 
 @bridge("asyncio.create_task")
 async def _create_task(kit: Kit, truth: Truth) -> None:
     await asyncio.create_task(kit.aask(truth))
-
-
-@bridge("asyncio.wait_for, shield and as_completed", calls=4)
-async def _wait_for(kit: Kit, truth: Truth) -> None:
-    await asyncio.wait_for(asyncio.shield(kit.aask(truth)), 60)
-    for done in asyncio.as_completed([kit.aask(truth)]):
-        await done
 
 
 @bridge("loop.call_soon")
@@ -87,11 +74,11 @@ async def _call_soon(kit: Kit, truth: Truth) -> None:
     await (await started)
 
 
-@bridge("anyio task group", calls=4, trio=True)
+@bridge("anyio task group", calls=3)
 async def _anyio_group(kit: Kit, truth: Truth) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(kit.aask, truth)
-        group.start_soon(kit.aask, truth)
+        group.start_soon(kit.acall, truth)
 
 
 # --- threads -------------------------------------------------------------------------------------------------------
@@ -102,29 +89,20 @@ async def _to_thread(kit: Kit, truth: Truth) -> None:
     await asyncio.to_thread(kit.ask, truth)
 
 
-@bridge("anyio.to_thread", trio=True)
+@bridge("anyio.to_thread")
 async def _anyio_to_thread(kit: Kit, truth: Truth) -> None:
     await anyio.to_thread.run_sync(kit.ask, truth)
 
 
-@bridge("anyio.from_thread", trio=True)
+@bridge("anyio.from_thread")
 async def _anyio_from_thread(kit: Kit, truth: Truth) -> None:
-    await anyio.to_thread.run_sync(anyio.from_thread.run, kit.aask, truth)
+    await anyio.to_thread.run_sync(lambda: anyio.from_thread.run(kit.aask, truth))
 
 
 @bridge("run_coroutine_threadsafe")
 async def _threadsafe(kit: Kit, truth: Truth) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(kit.aask(truth), loop).result())
-
-
-@bridge("asyncio.run in a thread")
-async def _own_loop(kit: Kit, truth: Truth) -> None:
-    async def ask() -> None:
-        async with kit.new_async_client() as client:
-            await kit.aask(truth, client)
-
-    await asyncio.to_thread(lambda: asyncio.run(ask()))
 
 
 @bridge("run_in_executor of the loop's own")
@@ -137,30 +115,26 @@ async def _executor(kit: Kit, truth: Truth) -> None:
     await asyncio.get_running_loop().run_in_executor(kit.pool, kit.ask, truth)
 
 
-@bridge("ThreadPoolExecutor.submit to a shared pool", calls=4)
+@bridge("ThreadPoolExecutor.submit to a shared pool", calls=3)
 async def _submit(kit: Kit, truth: Truth) -> None:
-    futures = [kit.pool.submit(kit.ask, truth), kit.pool.submit(kit.ask, truth)]
+    futures = [kit.pool.submit(kit.ask, truth), kit.pool.submit(kit.call, truth)]
     await asyncio.gather(*map(asyncio.wrap_future, futures))
 
 
-@bridge("ThreadPoolExecutor.map in a thread", calls=4, trio=True)
+@bridge("ThreadPoolExecutor.map in a thread")
 async def _map(kit: Kit, truth: Truth) -> None:
-    await anyio.to_thread.run_sync(lambda: list(kit.pool.map(kit.ask, [truth, truth])))
+    await anyio.to_thread.run_sync(lambda: list(kit.pool.map(kit.ask, [truth])))
 
 
-@bridge("threading.Thread", trio=True)
-async def _thread(kit: Kit, truth: Truth) -> None:
-    await _joined(threading.Thread(target=kit.ask, args=(truth,)))
-
-
-@bridge("threading.Timer", trio=True)
+@bridge("threading.Timer")
 async def _timer(kit: Kit, truth: Truth) -> None:
     await _joined(threading.Timer(0, kit.ask, args=(truth,)))
 
 
-@bridge("a thread started by a thread", trio=True)
-async def _thread_of_thread(kit: Kit, truth: Truth) -> None:
+@bridge("threading.Thread, started by another", calls=3)
+async def _thread(kit: Kit, truth: Truth) -> None:
     def start() -> None:
+        kit.call(truth)
         inner = threading.Thread(target=kit.ask, args=(truth,))
         inner.start()
         inner.join()

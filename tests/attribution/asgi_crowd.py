@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import httpx2
+from websockets.asyncio.client import connect
 
 CROWD = 50
 USERS = tuple(f"user-{number:02}" for number in range(CROWD))
@@ -25,8 +26,24 @@ def post_all(address: str, users: Sequence[str] = USERS, *, decoy: str | None = 
         return response
 
     async def everybody() -> Sequence[httpx2.Response]:
-        limits = httpx2.Limits(max_connections=None)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx2.AsyncClient(limits=limits, timeout=60.0, verify=False) as client:
             return await asyncio.gather(*(one(client, user) for user in users))
 
     return dict(zip(users, asyncio.run(everybody()), strict=True))
+
+
+def talk_all(address: str, words: Sequence[str], users: Sequence[str] = USERS) -> None:
+    """Open a websocket for all users at the same time, and exchange each word after the other on it."""
+
+    async def one(user: str) -> None:
+        identity = {"X-User-ID": user}
+        async with connect(f"ws://{address}/", additional_headers=identity, open_timeout=60, proxy=None) as socket:
+            for word in words:
+                await socket.send(f"{word} {user}")
+                assert await socket.recv() == word
+
+    async def everybody() -> None:
+        await asyncio.gather(*map(one, users))
+
+    asyncio.run(everybody())

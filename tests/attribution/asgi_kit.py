@@ -19,6 +19,10 @@ from payi_middleware import track_context
 from payi_middleware.demo.provider import HEADER, Provider
 
 _LATENCY = {HEADER: json.dumps({"latency": 0.004})}
+DELEGATE = "'s delegate"
+CONNECTIONS = 16
+"""Fewer than there are users, so that one user's connection is handed on to another's call."""
+POOL_NAME = "shared-pool"
 POOL_THREADS = 8
 
 
@@ -41,7 +45,7 @@ class Truth:
     @property
     def inner(self) -> Truth:
         """What holds in the block that each ask opens."""
-        return Truth(f"{self.user}'s delegate", "inner", self.app)
+        return Truth(f"{self.user}{DELEGATE}", "inner", self.app)
 
 
 def chat(truth: Truth) -> dict[str, Any]:
@@ -53,11 +57,16 @@ class Kit:
     """One provider client of each colour and one thread pool, shared by all requests of an app."""
 
     def __init__(self, provider: Provider) -> None:
-        options = {"base_url": provider.openai_url, "headers": _LATENCY, "timeout": 30.0, "verify": False}
-        self._options: Any = options | {"limits": httpx2.Limits(max_connections=None)}
+        self._options: dict[str, Any] = {
+            "base_url": provider.openai_url,
+            "headers": _LATENCY,
+            "limits": httpx2.Limits(max_connections=CONNECTIONS),
+            "timeout": 30.0,
+            "verify": False,
+        }
         self.client = httpx2.Client(**self._options)
         self.async_client = self.new_async_client()
-        self.pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="shared-pool")
+        self.pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=POOL_NAME)
 
     def new_async_client(self) -> httpx2.AsyncClient:
         """Make a client for another event loop."""

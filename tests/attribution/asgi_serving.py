@@ -23,15 +23,20 @@ Serve = Callable[[ASGIApp, socket.socket, Stop], None]
 _STOP_SECONDS = 20.0
 
 
+class _Uvicorn(uvicorn.Server):
+    """Stops when it is told to, not at the next of its looks at the clock."""
+
+    def __init__(self, app: ASGIApp, stop: Stop) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        self._stop = stop
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await _stopped(self._stop)
+
+
 def _uvicorn(app: ASGIApp, listener: socket.socket, stop: Stop) -> None:
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-
-    async def serve() -> None:
-        stopping = asyncio.create_task(_stopped(stop))
-        stopping.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        await server.serve(sockets=[listener])
-
-    asyncio.run(serve())
+    asyncio.run(_Uvicorn(app, stop).serve(sockets=[listener]))
 
 
 def _hypercorn(run: Callable[..., object], serve: Callable[..., object]) -> Serve:
@@ -72,6 +77,7 @@ def serving(app: ASGIApp, server: str = "uvicorn") -> Iterator[str]:
             failures.append(error)
 
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only for sockets it made
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=run, name=server, daemon=True)
         thread.start()

@@ -6,7 +6,6 @@ import pytest
 
 from payi_middleware import Settings
 from payi_middleware.demo.provider import Provider
-
 from tests.attribution.asgi_shapes import SHAPES
 from tests.attribution.asgi_world import assert_right, run
 

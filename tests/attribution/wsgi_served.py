@@ -2,7 +2,7 @@
 
 `STAND_IN_URL` is the provider's address. `SLOW_REPORTS` makes a backlog: each report then takes that many seconds.
 With `ASK_WHILE_LOADING`, one provider call is made when the app is loaded. Run as a program with `LISTENING_FD`, the
-number of a listening socket to serve, it ends when its standard input does.
+number of a listening socket to serve, it serves until it is told to end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if __name__ == "__main__":
     monkey.patch_all()
 
 import os
-import sys
+import signal
 import time
 from typing import Any
 
@@ -44,12 +44,12 @@ app = _loaded()
 def _serve_with_gevent() -> None:
     import socket
 
+    import gevent
     from gevent.pywsgi import WSGIServer
 
     server = WSGIServer(socket.socket(fileno=int(os.environ["LISTENING_FD"])), app, log=None)
-    server.start()
-    sys.stdin.read()
-    server.stop()
+    gevent.signal_handler(signal.SIGTERM, server.stop)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 USERS = tuple(f"user{number:03}" for number in range(50))
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds after which a test that hangs fails."""
 
 
@@ -60,15 +60,20 @@ def under_waitress(app: WSGIApplication) -> Iterator[str]:
         server.asyncore.close_all(server._map)
 
 
-def ask_as_everybody(url: str, users: Sequence[str] = USERS) -> dict[str, httpx.Response]:
-    """Send one request of each user, all under way at once; returns the responses by user."""
+def ask_as_everybody(url: str, *, header: str = "X-User-ID", **headers: str) -> dict[str, httpx.Response]:
+    """Send one request of each user, all under way at once; returns the responses by user.
+
+    Args:
+        header: the one that says whose request it is.
+        headers: more of them.
+    """
     with (
         httpx.Client(trust_env=False, timeout=PATIENCE, limits=httpx.Limits(max_connections=None)) as client,
-        ThreadPoolExecutor(len(users)) as pool,
+        ThreadPoolExecutor(len(USERS)) as pool,
     ):
-        responses = list(pool.map(lambda user: client.get(url, headers={"X-User-ID": user}), users))
-    assert [response.status_code for response in responses] == [200] * len(users), responses[0].text
-    return dict(zip(users, responses, strict=True))
+        responses = list(pool.map(lambda user: client.get(url, headers={**headers, header: user}), USERS))
+    assert [response.status_code for response in responses] == [200] * len(USERS), responses[0].text
+    return dict(zip(USERS, responses, strict=True))
 
 
 def booked(ledger_path: Path) -> dict[str, RequestRecord]:

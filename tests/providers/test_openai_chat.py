@@ -400,3 +400,24 @@ def test_skipping_events_like_those_before_never_skips_a_fact(events: list[dict[
     visible = any(choice["delta"].get("content") or choice["delta"].get("tool_calls") for choice in choices)
     assert reader.first_completion is visible
     assert reader.first_token is (visible or any(choice["delta"].get("reasoning_content") for choice in choices))
+
+
+@pytest.mark.parametrize(
+    ("told", "provider", "unique"),
+    [
+        ({"id": "chatcmpl-417", "system_fingerprint": "fp_ollama"}, "unknown", False),
+        ({"id": "chatcmpl-417"}, "ollama", False),
+        ({"id": "cmpl-7"}, "ollama", False),
+        ({"id": "chatcmpl-417"}, "openai", True),
+        ({"id": "chatcmpl-0a1b2c3d4e"}, "ollama", True),
+        ({"id": "12"}, "unknown", False),
+        ({"id": "id-1767213405020"}, "cloudflare", False),
+        ({"id": "gen-1767213405-AbCdEf"}, "openrouter", True),
+        ({"id": None}, "ollama", True),
+    ],
+)
+def test_an_id_that_other_answers_have_too_is_known_by_its_form(
+    body: Read, stream: Read, told: dict[str, Any], provider: str, unique: bool
+) -> None:
+    assert body(CHAT, completion(counts(3, 4), **told), provider=provider).unique_id is unique
+    assert stream(CHAT, OPENING | told, chunk({}, "stop") | told, provider=provider).unique_id is unique

@@ -136,3 +136,54 @@ def test_reasoning_is_a_token_and_text_is_a_completion() -> None:
         )
         marks.append((reader.first_token, reader.first_completion))
     assert marks == [(False, False), (True, False), (True, False), (True, True)]
+
+
+# --- in the background -----------------------------------------------------------------------------------------------
+
+PICKED_UP = "openai.responses.retrieve"
+CREATED_BEHIND = event("created", response=response("queued", None, background=True))
+
+
+@pytest.mark.parametrize("api", [API, PICKED_UP])
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_response_that_is_not_complete_is_no_inference_yet(body: Read, api: str, status: str) -> None:
+    assert not body(api, response(status, None, background=True)).inference
+
+
+def test_a_background_response_counts_when_it_is_picked_up_under_its_id(body: Read) -> None:
+    answer = body(PICKED_UP, response(background=True))
+    assert (answer.usage, answer.response_id, answer.inference, answer.unique_id) == (USAGE, "resp_1", True, True)
+
+
+def test_a_response_that_was_counted_when_it_was_generated_does_not_count_when_it_is_looked_at(body: Read) -> None:
+    assert body(API, response(background=False)).inference
+    for looked_at in (response(background=False), response()):
+        answer = body(PICKED_UP, looked_at)
+        assert answer.usage == USAGE
+        assert not answer.inference
+
+
+def test_a_background_stream_counts_at_its_end_and_leaves_its_id_free_when_it_is_left(stream: Read) -> None:
+    ended = stream(API, CREATED_BEHIND, DELTA, event("completed", response=response(background=True)))
+    assert (ended.inference, ended.unique_id) == (True, True)
+    left = stream(API, CREATED_BEHIND, DELTA)
+    assert (left.inference, left.unique_id, left.response_id) == (True, False, "resp_1")
+    assert stream(API, CREATED, DELTA).unique_id
+
+
+def test_a_stream_that_is_taken_up_again_counts_only_if_it_ends(stream: Read) -> None:
+    assert not stream(PICKED_UP, CREATED_BEHIND, DELTA).inference
+    final = event("completed", response=response(background=True))
+    assert stream(PICKED_UP, CREATED_BEHIND, DELTA, final).inference
+    assert not stream(PICKED_UP, CREATED, DELTA, event("completed", response=response())).inference
+
+
+def test_a_failed_look_is_no_failed_inference(body: Read) -> None:
+    error = {"error": {"code": "not_found", "message": "No such response"}}
+    assert not body(PICKED_UP, error, status=404).inference
+    assert body(API, error, status=404).inference
+
+
+def test_ollamas_ids_are_drawn_of_a_million(body: Read) -> None:
+    assert not body(API, response(id="resp_417001"), provider="ollama").unique_id
+    assert body(API, response(id="resp_417001")).unique_id

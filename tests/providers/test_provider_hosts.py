@@ -48,7 +48,30 @@ def kind(url: str, headers: dict[str, str] | None = None) -> tuple[str, str] | N
         ("openrouter.ai/api/v1/chat/completions", "openai.chat", "openrouter"),
         ("router.huggingface.co/together/v1/chat/completions", "openai.chat", "huggingface"),
         ("api.writer.com/v1/chat", "openai.chat", "writer"),
-        ("api.voyageai.com/v1/embeddings", "openai.embeddings", "voyage"),
+        ("api.voyageai.com/v1/embeddings", "voyage.embeddings", "voyage"),
+        ("api.openai.com/v1/images/generations", "openai.images", "system.openai"),
+        ("api.openai.com/v1/images/edits", "openai.images", "system.openai"),
+        ("api.openai.com/v1/images/variations", "openai.images", "system.openai"),
+        ("api.openai.com/v1/audio/transcriptions", "openai.audio.transcriptions", "system.openai"),
+        ("api.openai.com/v1/audio/translations", "openai.audio.transcriptions", "system.openai"),
+        ("api.openai.com/v1/audio/speech", "openai.audio.speech", "system.openai"),
+        ("x.openai.azure.com/openai/deployments/d/images/generations", "openai.images", "system.azureopenai"),
+        ("api.openai.com/v1/threads/runs", "openai.assistants.run", "system.openai"),
+        ("api.openai.com/v1/threads/thread_1/runs", "openai.assistants.run", "system.openai"),
+        (
+            "api.openai.com/v1/threads/thread_1/runs/run_1/submit_tool_outputs",
+            "openai.assistants.run",
+            "system.openai",
+        ),
+        ("openrouter.ai/api/v1/rerank", "openai.rerank", "openrouter"),
+        ("gateway.test/openai/images/edits", "openai.images", "system.openai"),
+        ("x.snowflakecomputing.com/api/v2/cortex/inference:complete", "openai.chat", "snowflake"),
+        ("x.snowflakecomputing.com/api/v2/cortex/inference/complete", "openai.chat", "snowflake"),
+        ("adb-1.2.azuredatabricks.net/serving-endpoints/my-llm/invocations", "openai.chat", "system.databricks.azure"),
+        ("api.venice.ai/api/v1/image/generate", "openai.images", "venice"),
+        ("localhost:8080/v1/rerank", "openai.rerank", "system.openai"),
+        ("api.cohere.com/v2/chat", "cohere.v2.chat", "cohere"),
+        ("localhost:11434/api/chat", "ollama.chat", "ollama"),
         ("localhost:11434/v1/chat/completions", "openai.chat", "system.openai"),
         ("llm.internal/gateway/openai/responses", "openai.responses", "system.openai"),
     ],
@@ -64,8 +87,10 @@ def test_an_inference_is_recognised_by_host_and_path(url: str, api: str, categor
         "api.openai.com/v1/responses/resp_1/cancel",
         "api.openai.com/v1/responses/input_tokens",
         "api.openai.com/v1/threads/thread_1/messages",
-        "api.openai.com/v1/threads/thread_1/runs",
+        "api.openai.com/v1/threads/thread_1/runs/run_1",
+        "api.openai.com/v1/threads/thread_1/runs/run_1/cancel",
         "api.openai.com/v1/files",
+        "api.openai.com/v1/files/file-1/content",
         "api.openai.com/v1/batches",
         "api.openai.com/v1/moderations",
         "api.anthropic.com/v1/messages/count_tokens",
@@ -73,9 +98,18 @@ def test_an_inference_is_recognised_by_host_and_path(url: str, api: str, categor
         "api.payi.test/api/v1/ingest",
         "api.payi.test/api/v1/ingest/bulk",
         "api.payi.test/api/v1/proxy/openai/v1/chat/completions",
-        "localhost:11434/api/embeddings",
-        "localhost:11434/api/chat",
-        "api.cohere.com/v2/chat",
+        "app.test/api/embeddings",
+        "app.test/api/chat",
+        "app.test/api/rerank",
+        "app.test/v2/content",
+        "app.test/images/edits",
+        "app.test/image/generate",
+        "app.test/audio/speech",
+        "app.test/forms:complete",
+        "app.test/serving-endpoints/x/invocations",
+        "graph.test/threads/0b6e3a52/runs",
+        "app.test/threads",
+        "app.test/jobs/run_1",
         "forms.test/v1/forms/4711/responses",
         "chat.test/v1/messages",
         "chat.test/channels/7/messages",
@@ -85,6 +119,47 @@ def test_an_inference_is_recognised_by_host_and_path(url: str, api: str, categor
 )
 def test_what_generates_nothing_is_not_recognised(url: str) -> None:
     assert post(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("api.openai.com/v1/responses/resp_1", "openai.responses.retrieve"),
+        ("x.openai.azure.com/openai/v1/responses/resp_1", "openai.responses.retrieve"),
+        ("api.openai.com/v1/threads/thread_1/runs/run_1", "openai.assistants.run.retrieve"),
+        ("api.openai.com/v1/files/file-1/content", "openai.batch_results"),
+        ("api.anthropic.com/v1/messages/batches/msgbatch_1/results", "anthropic.batch_results"),
+    ],
+)
+def test_a_get_picks_up_what_was_generated_elsewhere(url: str, api: str) -> None:
+    host, _, path = url.partition("/")
+    match = recognise("GET", host, None, "/" + path, {})
+    assert match is not None
+    assert match.api == api
+    assert maybe_inference(b"/" + path.encode())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.openai.com/v1/responses/resp_1/input_items",
+        "api.openai.com/v1/threads/thread_1/runs",
+        "api.openai.com/v1/threads/thread_1/runs/run_1/steps",
+        "api.openai.com/v1/threads/thread_1/runs/run_1/steps/step_1",
+        "api.openai.com/v1/batches/batch_1",
+        "api.openai.com/v1/files/file-1",
+        "api.openai.com/v1/containers/c/files/f",
+        "api.anthropic.com/v1/messages/batches/msgbatch_1",
+        "ci.test/pipelines/runs/run_1",
+        "graph.test/threads/0b6e3a52/runs/run_1",
+        "app.test/files/7/content",
+        "search.test/v1/results",
+        "cms.test/pages/content",
+    ],
+)
+def test_a_get_of_anything_else_is_not_recognised(url: str) -> None:
+    host, _, path = url.partition("/")
+    assert recognise("GET", host, None, "/" + path, {}) is None
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
@@ -111,6 +186,12 @@ def test_anthropic_on_azure_is_azures() -> None:
 def test_an_azure_deployment_is_named_by_the_path_and_its_resource_by_the_answer() -> None:
     match = post("x.openai.azure.com//openai/deployments/my-gpt/chat/completions/?api-version=1")
     assert match == Match("openai.chat", "system.azureopenai", "azure", "response", "my-gpt")
+
+
+def test_a_databricks_endpoint_is_named_by_the_path() -> None:
+    match = post("x.cloud.databricks.com/serving-endpoints/my%2Dllm/invocations")
+    assert match is not None
+    assert match.model_from_path == "my-llm"
 
 
 def test_a_custom_host_wins_over_a_known_one() -> None:

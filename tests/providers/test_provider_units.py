@@ -108,7 +108,7 @@ def test_no_usage_has_no_units() -> None:
 
 @given(st.builds(Usage, **dict.fromkeys(COUNTERS, COUNTS)))
 def test_units_are_never_negative_and_sum_up_to_the_totals(usage: Usage) -> None:
-    assert len(COUNTERS) == 13
+    assert len(COUNTERS) == 15
     found, _ = units(usage)
     for side, total in (("input", usage.input_tokens), ("output", usage.output_tokens)):
         counts = [unit[side] for unit in found.values() if side in unit]

@@ -8,7 +8,7 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from payi_middleware import flush
+from payi_middleware import flush, meter
 from payi_middleware.service.ledger import Ledger
 from payi_middleware.service.records import RequestRecord
 
@@ -38,6 +38,12 @@ def reports(ledger: Path) -> list[RequestRecord]:
     assert flush(10)
     with Ledger(ledger) as opened:
         return opened.requests(limit=1000, newest_first=False)
+
+
+def delivered() -> int:
+    """Wait for what was recorded to be delivered, and count it: the ledger books a repeated report once."""
+    assert flush(10)
+    return sum(each.stats()["delivered"] for each in meter._meters)
 
 
 def only_report(ledger: Path) -> RequestRecord:

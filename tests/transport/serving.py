@@ -35,7 +35,7 @@ def serve(app: Callable[..., Any], *, port: int = 0, lifespan: str = "off") -> I
             lifespan=lifespan,  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -90,6 +90,9 @@ class Provider:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._asked_port))
+        # asyncio turns Nagle's algorithm off only for sockets made with an explicit protocol: an answer whose head and
+        # body are written one after the other would wait 40 ms for the client's delayed acknowledgement (RFC 1122).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             create_app(self._desk),

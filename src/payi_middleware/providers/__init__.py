@@ -9,7 +9,8 @@ units(answer.usage)                                       # Pay-i's units
 
 from .answer import Answer, Asked, FunctionCall
 from .asked import read_request
-from .hosts import Match, maybe_inference, recognise
+from .hosts import maybe_inference, recognise
+from .match import Match
 from .reader import Reader, open_reader
 from .usage import Usage, units
 

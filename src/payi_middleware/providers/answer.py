@@ -27,7 +27,9 @@ class Answer:
 
     `model` is the one that answered. `error_code` and `error_message` (at most 500 characters) come from an error
     status's body or from an error event inside a stream of status 200. `notes` are Pay-i request properties that say
-    why something is missing.
+    why something is missing. `unique_id` is False where the provider may give `response_id` to other answers, too.
+    `inference` is False where the request turns out to be none of its own: the poll of a job that is still running, or
+    the look at an answer that was counted when it was generated.
     """
 
     usage: Usage | None = None
@@ -39,11 +41,17 @@ class Answer:
     error_message: str | None = None
     service_tier: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    unique_id: bool = True
+    inference: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Hold what a request body says: the model that it asks for, and whether it asks for a stream."""
+    """Hold what a request body says: the model that it asks for, and whether it asks for a stream.
+
+    `notes` are Pay-i request properties.
+    """
 
     model: str | None = None
     stream: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)

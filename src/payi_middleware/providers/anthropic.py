@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from .answer import PARTIAL, Answer
 from .family import Kept, calls, without_usage
+from .match import Match
 from .usage import Usage
 from .values import carve, count, error_of, loads, mapping, rows, text
 from .wire import each_event, shorten
@@ -30,10 +32,10 @@ _NO_SCOPE = frozenset({"global", "not_available"})
 class Anthropic:
     """Read messages; a stream's usage is at its start and, cumulative, in the deltas near its end."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
         self.first_token = False
         self.first_completion = False
-        self._provider = provider
+        self._provider = match.provider
         self._start: bytes | None = None
         self._deltas: deque[bytes] = deque(maxlen=3)
         self._tools = Kept(49_152)

@@ -83,6 +83,7 @@ class _Zlib:
         self._window_bits = window_bits
         self._needs = needs
         self._start = b""
+        self._members = 0
         self._inflate: Any = None
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
@@ -90,9 +91,12 @@ class _Zlib:
         more = False  # a full piece may leave output inside zlib although it has taken all of the input
         while data or more:
             if self._inflate is None:
+                if self._members:
+                    data = data.lstrip(b"\0")  # padding may follow the last member
                 if len(data) < self._needs:
                     break
                 self._inflate = zlib.decompressobj(self._window_bits(data))
+                self._members += 1
             try:
                 piece: bytes = self._inflate.decompress(data, PIECE)
             except zlib.error as exc:
@@ -101,8 +105,7 @@ class _Zlib:
                 yield piece
             more, data = len(piece) >= PIECE, self._inflate.unconsumed_tail
             if self._inflate.eof:
-                # Zero padding may follow the last member.
-                more, data, self._inflate = False, self._inflate.unused_data.lstrip(b"\0"), None
+                more, data, self._inflate = False, self._inflate.unused_data, None
         self._start = data
 
 

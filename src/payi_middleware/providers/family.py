@@ -65,11 +65,11 @@ def _arguments(given: object) -> str | None:
     return told if len(told) <= _ARGUMENTS_LIMIT else None
 
 
-def failed(body: dict[str, Any]) -> Answer:
-    """Return the answer that an error status came with."""
+def failed(body: dict[str, Any], kind: str = "") -> Answer:
+    """Return the answer that an error status came with; `kind` is Amazon's `x-amzn-errortype`, a name and a page."""
     code, message = error_of(body)
-    return Answer(
-        response_id=text(body.get("id")),
+    code = code or text(kind.partition(":")[0], 128)
+    return Answer(  # an `id` beside an error, as Cohere gives, is the error's
         model=text(body.get("model")),
         error_code=code,
         error_message=message,

@@ -6,12 +6,14 @@ Streams: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answer import PARTIAL, Answer
 from .echo import Echo
 from .family import Kept, calls, without_usage
+from .ids import is_unique
+from .match import Match
 from .openai_usage import usage_from
 from .usage import Usage
 from .values import carve, count, error_of, loads, mapping, rows, text
@@ -40,11 +42,11 @@ class OpenAIChat:
     Only the few events that carry facts are kept, and none is parsed before the end: `see` decides by searching bytes.
     """
 
-    def __init__(self, api: str, provider: str) -> None:
+    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
         self.first_token = False
         self.first_completion = False
-        self._provider = provider
-        self._visible = _VISIBLE_TEXT if api == "openai.completions" else _VISIBLE
+        self._provider = match.provider
+        self._visible = _VISIBLE_TEXT if match.api == "openai.completions" else _VISIBLE
         self._opening = Kept(2 * _EVENT_LIMIT)
         self._named = False
         self._echo = Echo()
@@ -152,9 +154,10 @@ class OpenAIChat:
             called = [(name, None) for name, _ in called]
         error = _parse(self._error)
         code, message = error_of(error) if error else (None, None)
+        response_id = _first(said, "id")
         return Answer(
             usage=usage,
-            response_id=_first(said, "id"),
+            response_id=response_id,
             model=_first(said, "model"),
             finish_reason=finish,
             function_calls=calls(called),
@@ -162,6 +165,7 @@ class OpenAIChat:
             error_message=message,
             service_tier=_tier([last, *finishing, *opening]),
             notes=self._notes(usage is not None, finish is not None),
+            unique_id=is_unique(response_id, self._provider, _first(said, "system_fingerprint")),
         )
 
     def _notes(self, counted: bool, finished: bool) -> dict[str, str]:
@@ -178,9 +182,10 @@ class OpenAIChat:
         messages = [mapping(choice.get("message")) for choice in choices]
         usage = _usage_of(body, self._provider)
         code, message = error_of(body) if body.get("error") else (None, None)
+        response_id = text(body.get("id"))
         return Answer(
             usage=usage,
-            response_id=text(body.get("id")),
+            response_id=response_id,
             model=text(body.get("model")),
             finish_reason=_finish(choices),
             function_calls=calls([call for said in messages for call in _called(said)]),
@@ -188,6 +193,7 @@ class OpenAIChat:
             error_message=message,
             service_tier=_tier([body]),
             notes={} if usage else without_usage("provider sent no usage"),
+            unique_id=is_unique(response_id, self._provider, body.get("system_fingerprint")),
         )
 
 

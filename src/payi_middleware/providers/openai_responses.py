@@ -6,10 +6,14 @@ Streams: https://platform.openai.com/docs/api-reference/responses-streaming
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .answer import Answer
 from .family import Kept, calls, without_usage
+from .ids import is_unique
+from .match import Match
 from .openai_usage import usage_from
 from .values import carve, error_of, loads, mapping, rows, text
 from .wire import EVENT_LIMIT, each_event, shorten
@@ -30,10 +34,11 @@ _TERMINAL = frozenset({b"response.completed", b"response.incomplete", b"response
 class OpenAIResponses:
     """Read responses; a stream opens with its id and model, and its terminal event repeats the whole answer."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
         self.first_token = False
         self.first_completion = False
-        self._provider = provider
+        self._provider = match.provider
+        self._fetched = match.api == "openai.responses.retrieve"
         self._opening: bytes | None = None
         self._items = Kept(49_152)
         self._last: bytes | None = None
@@ -91,16 +96,19 @@ class OpenAIResponses:
         called = calls(done)
         error = _event(self._error)
         code, message = error_of(error) if error else (answer.error_code, answer.error_message)
-        return Answer(
-            usage=answer.usage,
-            response_id=answer.response_id or text(opening.get("id")),
+        response_id = answer.response_id or text(opening.get("id"))
+        return replace(
+            answer,
+            response_id=response_id,
             model=answer.model or text(opening.get("model")),
             finish_reason=answer.finish_reason if last else None,
             function_calls=answer.function_calls or called,
             error_code=code,
             error_message=message,
-            service_tier=answer.service_tier,
             notes={} if answer.usage else without_usage(self._reason(bool(last))),
+            # A background response that the app has left is yet to be picked up, and is counted then.
+            unique_id=is_unique(response_id, self._provider) and (bool(last) or opening.get("background") is not True),
+            inference=answer.inference or not (last or self._fetched),
         )
 
     def _reason(self, ended: bool) -> str:
@@ -115,9 +123,10 @@ class OpenAIResponses:
         code, message = error_of(body) if body.get("error") else (None, None)
         output = rows(body.get("output"))
         waiting = status in ("queued", "in_progress")
+        response_id = text(body.get("id"))
         return Answer(
             usage=usage,
-            response_id=text(body.get("id")),
+            response_id=response_id,
             model=text(body.get("model")),
             finish_reason=status,
             function_calls=calls([call for item in output if (call := _call(item))]),
@@ -125,6 +134,9 @@ class OpenAIResponses:
             error_message=message,
             service_tier=text(body.get("service_tier")),
             notes={} if usage else without_usage("response is not complete" if waiting else "provider sent no usage"),
+            unique_id=is_unique(response_id, self._provider),
+            # What is generated in the background is counted when it is picked up, and what was not, only then.
+            inference=not waiting and (not self._fetched or body.get("background") is True),
         )
 
 

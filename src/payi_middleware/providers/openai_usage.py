@@ -17,7 +17,10 @@ __all__ = ["usage_from"]
 def usage_from(raw: object, provider: str = "") -> Usage | None:
     """Return the inclusive usage in a `usage` object of the OpenAI shape; None where it counts nothing."""
     told = mapping(raw)
-    asked = mapping(told.get("prompt_tokens_details") or told.get("input_tokens_details"))
+    # A transcription's usage has its own spelling of the last: `input_token_details`.
+    asked = mapping(
+        told.get("prompt_tokens_details") or told.get("input_tokens_details") or told.get("input_token_details")
+    )
     answered = mapping(told.get("completion_tokens_details") or told.get("output_tokens_details"))
     prompt = count(told.get("prompt_tokens"), told.get("input_tokens"))
     completion = count(told.get("completion_tokens"), told.get("output_tokens"))

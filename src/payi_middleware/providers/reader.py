@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from .answer import MISSING, Answer
-from .anthropic import Anthropic
 from .decoding import Decode, UndecodableError, decoder_for
 from .family import Family, failed, without_usage
-from .hosts import Match
-from .openai_chat import OpenAIChat
-from .openai_responses import OpenAIResponses
+from .framing import Frames, frames_of, is_opaque, is_stream
+from .json_objects import JsonObjects
+from .match import Match
+from .registry import FORMATS
 from .values import carve, loads, text
-from .wire import Body, Events
+from .wire import Body
+from .wiring import Format
 
 __all__ = ["Reader", "open_reader"]
 
 _PIECE = 32_768
 _RAW_LIMIT = 262_144
 _SNIFF_LIMIT = 4_096
-_JSON_STARTS = b"{["
-_SSE_STARTS = b"deir:\xef"  # data, event, error, id, retry, a comment, a byte order mark
+_STRUCTURED = (b"{", b"[", b"<")
 
 
 class Reader(Protocol):
@@ -45,15 +45,7 @@ class Reader(Protocol):
 
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
     """Return a reader for the response to a matched request; `headers` is read by lower-case name."""
-    return _Reader(_family(match), status, headers.get("content-type") or "", headers.get("content-encoding") or "")
-
-
-def _family(match: Match) -> Family:
-    if match.api == "anthropic.messages":
-        return Anthropic(match.provider)
-    if match.api == "openai.responses":
-        return OpenAIResponses(match.provider)
-    return OpenAIChat(match.api, match.provider)
+    return _Reader(FORMATS[match.api], match, status, headers)
 
 
 class _Reader:
@@ -63,39 +55,48 @@ class _Reader:
     """
 
     __slots__ = (
-        "_body", "_broken", "_decode", "_ended", "_events", "_family", "_held", "_hot",
-        "_raw", "_start", "_status", "_streams", "first_completion", "first_token",
+        "_body", "_broken", "_content_type", "_decode", "_ended", "_error_type", "_family", "_fetched", "_frames",
+        "_framing", "_held", "_hot", "_opaque", "_raw", "_sniffed", "_start", "_status", "first_completion",
+        "first_token",
     )  # fmt: skip
 
-    def __init__(self, family: Family, status: int, content_type: str, content_encoding: str) -> None:
+    def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
         self.first_token = False
         self.first_completion = False
-        self._family = family
+        self._family: Family = reading.family(match, headers)
+        self._framing = reading.framing
+        self._fetched = reading.fetched
+        self._content_type = (headers.get("content-type") or "").lower()
+        self._opaque = is_opaque(self._content_type)
         self._status = status
+        self._error_type = headers.get("x-amzn-errortype") or ""
         self._body = Body()
-        self._events = Events()
-        self._streams: bool | None = None  # not known before the first byte
+        self._frames: Frames | None = None  # of a stream
+        self._sniffed = False
         self._start = b""
         self._ended = False
         self._broken: str | None = None
-        self._hot = False
+        self._hot: Frames | None = None  # of a stream that nothing has to be decoded of
         self._raw: list[bytes] | None = None
         self._held = 0
         self._decode: Decode | None = None
         try:
-            self._decode = decoder_for(content_encoding)
+            self._decode = decoder_for(headers.get("content-encoding") or "")
         except UndecodableError as exc:
             self._broken = str(exc)
-        if self._decode is not None and "event-stream" not in content_type.lower():
+        if self._decode is not None and not is_stream(self._content_type):
             self._raw = []
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event."""
         try:
-            if self._hot and len(chunk) <= _PIECE:
-                block = self._events.feed(chunk)
+            if self._hot is not None and len(chunk) <= _PIECE:
+                block = self._hot.feed(chunk)
                 return bool(block) and self._see(block)
             return self._feed(chunk)
+        except UndecodableError as exc:
+            self._fail(str(exc))
+            return False
         except Exception as exc:  # noqa: BLE001 - the app's own stream must go on whatever we fail at
             self._fail(f"{type(exc).__name__} in the parser")
             return False
@@ -109,11 +110,11 @@ class _Reader:
 
     def _fail(self, reason: str) -> None:
         self._broken = self._broken or reason
-        self._hot = False
+        self._hot = None
         self._raw = None
 
     def _feed(self, chunk: bytes) -> bool:
-        if self._broken or not chunk:
+        if self._broken or self._opaque or not chunk:
             return False
         if self._raw is None:
             return self._decoded(chunk)
@@ -139,28 +140,32 @@ class _Reader:
         return ended
 
     def _take(self, piece: bytes) -> bool:
-        if self._streams is None:
+        if not self._sniffed:
             piece = self._sniff(piece)
-        if not self._streams:
-            if piece:
+        frames = self._frames
+        if frames is None:
+            if piece and not self._opaque:
                 self._body.append(piece)
             return False
         ended = False
         for start in range(0, len(piece), _PIECE):
-            block = self._events.feed(piece[start : start + _PIECE])
+            block = frames.feed(piece[start : start + _PIECE])
             ended |= bool(block) and self._see(block)
         return ended
 
     def _sniff(self, piece: bytes) -> bytes:
-        """Decide by the first byte that is not white space, as content types lie; return what may be read now."""
+        """Decide by the first byte that is not white space; return what may be read now."""
         seen = self._start + piece
         first = seen.lstrip()[:1]
         if not first and len(seen) < _SNIFF_LIMIT:
             self._start = seen
             return b""
         self._start = b""
-        self._streams = bool(first) and first in _SSE_STARTS
-        self._hot = self._streams and self._decode is None
+        self._sniffed = True
+        self._frames = frames_of(first, self._content_type, self._framing)
+        self._opaque |= self._framing == "lines" and self._frames is None and self._status < 400
+        if self._decode is None:
+            self._hot = self._frames
         return seen
 
     def _see(self, block: bytes) -> bool:
@@ -175,13 +180,13 @@ class _Reader:
     def _finish(self) -> Answer:
         if self._raw is not None:
             self._inflate()
-        answer = self._from_stream() if self._streams else self._from_body()
+        answer = self._from_body() if self._frames is None else self._from_stream(self._frames)
         if self._broken and answer.usage is None:
             return replace(answer, notes={**answer.notes, MISSING: self._broken})
         return answer
 
-    def _from_stream(self) -> Answer:
-        if rest := self._events.rest():
+    def _from_stream(self, frames: Frames) -> Answer:
+        if rest := frames.rest():
             self._family.see(rest)
         return self._family.streamed()
 
@@ -189,11 +194,26 @@ class _Reader:
         content = self._body.content().removeprefix(b"\xef\xbb\xbf")
         parsed = loads(content)
         if self._status >= 400:
-            return failed(parsed or {"message": _plain(content)})
+            answer = failed(parsed or {"message": _plain(content)}, self._error_type)
+            return replace(answer, inference=not self._fetched)
+        if parsed is None and self._framing == "objects" and content[:1] == b"{":
+            return self._from_lines(content)
         answer = self._family.whole(parsed or carve(content))
-        if parsed is None and answer.usage is None:
-            return replace(answer, notes=without_usage("answer not understood" if content else "empty answer"))
-        return answer
+        if parsed is not None or answer.usage is not None or self._opaque:
+            return answer
+        if not content:
+            return replace(answer, notes=without_usage("empty answer"))
+        # Any other text is what was asked for, such as a transcription's.
+        garbled = content.lstrip()[:1] in _STRUCTURED
+        return replace(answer, notes=without_usage("answer not understood")) if garbled else answer
+
+    def _from_lines(self, content: bytes) -> Answer:
+        """Read a stream of objects that was sent as if it were one."""
+        frames = JsonObjects()
+        for start in range(0, len(content), _PIECE):
+            if block := frames.feed(content[start : start + _PIECE]):
+                self._family.see(block)
+        return self._from_stream(frames)
 
 
 def _plain(content: bytes) -> str | None:

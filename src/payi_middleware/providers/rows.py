@@ -19,7 +19,7 @@ class Row:
     """Describe one provider; a host that starts with `*.` or has a `*` within stands for all hosts of that form.
 
     `anthropic_category` is the category of its Anthropic-shaped calls, `plain_chat` whether its path for
-    chat completions ends in just `/chat`.
+    chat completions ends in just `/chat`. `publisher` is whose models Pay-i's resources are named after there.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Row:
     resource_from: str = "request"
     anthropic_category: str | None = None
     plain_chat: bool = False
+    publisher: str | None = None
 
 
 ROWS = (
@@ -49,12 +50,25 @@ ROWS = (
         ("bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com", "bedrock-mantle.*.api.aws"),
         "https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html",
     ),
-    Row("google", _VERTEX, ("generativelanguage.googleapis.com",), "https://ai.google.dev/gemini-api/docs/openai"),
     Row(
         "google",
         _VERTEX,
-        ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com"),
+        ("generativelanguage.googleapis.com",),
+        "https://ai.google.dev/gemini-api/docs/openai",
+        publisher="google",
+    ),
+    Row(
+        "google",
+        _VERTEX,
+        (
+            "aiplatform.googleapis.com",
+            "*-aiplatform.googleapis.com",
+            "aiplatform.*.rep.googleapis.com",
+            "aiplatform.mtls.googleapis.com",
+            "*-aiplatform.mtls.googleapis.com",
+        ),
         "https://cloud.google.com/vertex-ai/generative-ai/docs/start/openai",
+        publisher="google",
     ),
     Row(
         "databricks",

@@ -6,21 +6,24 @@ every token is in exactly one of them. The subtraction between the two happens h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-__all__ = ["Usage", "units"]
+__all__ = ["Usage", "added", "units"]
 
 CLAMPED = "system.usage.clamped"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Hold what one provider answer says it consumed, in tokens; None where the provider does not tell.
+    """Hold what one provider answer says it consumed, mostly tokens; None where the provider does not tell.
 
     `cache_write` is the write of five minutes or of an unknown lifetime, `cache_write_1h` the one of an hour, and both
     are part of `input_tokens`, as are `cache_read`, `audio_input`, `image_input` and `video_input`. The `*_cache_read`
-    of a modality is part of both that modality's input and of `cache_read`. `reasoning`, `audio_output` and
-    `image_output` are part of `output_tokens`. `reasoning_as_text` says that the provider prices reasoning as any other
+    of a modality is part of both that modality's input and of `cache_read`. `reasoning`, `audio_output`, `image_output`
+    and `video_output` are part of `output_tokens`. `counts` is what is counted besides tokens, by Pay-i unit and side,
+    such as `{"audio_seconds": {"input": 15}}`. `reasoning_as_text` says that the provider prices reasoning as any other
     output, so that Pay-i has no unit of its own for it (Anthropic). `scope` is Pay-i's resource scope, such as
     "datazone.us".
     """
@@ -38,10 +41,30 @@ class Usage:
     image_output: int | None = None
     image_cache_read: int | None = None
     video_input: int | None = None
+    video_output: int | None = None
+    video_cache_read: int | None = None
     web_search_requests: int | None = None
     reasoning_as_text: bool = False
     large_context: bool = False
     scope: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+_TOKENS = tuple(spec.name for spec in fields(Usage) if spec.type == "int | None")
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """Return what two answers consumed together; the first one's kind of context, scope and reasoning hold for both."""
+    tokens: dict[str, Any] = {}
+    for name in _TOKENS:
+        told = [value for usage in (one, other) if (value := getattr(usage, name)) is not None]
+        tokens[name] = sum(told) if told else None
+    counts = {unit: dict(sides) for unit, sides in one.counts.items()}
+    for unit, sides in other.counts.items():
+        sums = counts.setdefault(unit, {})
+        for side, value in sides.items():
+            sums[side] = sums.get(side, 0) + value
+    return replace(one, **tokens, counts=counts)
 
 
 class _Share:
@@ -85,6 +108,8 @@ def units(usage: Usage) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
             found.setdefault(unit + suffix, {})[side] = tokens
     if usage.web_search_requests:
         found["web_search_request"] = {"output": usage.web_search_requests}
+    for unit, sides in usage.counts.items():
+        found[unit] = {**found.get(unit, {}), **sides}
     return found, ({CLAMPED: ",".join(clamped)} if clamped else {})
 
 
@@ -96,10 +121,11 @@ def _inputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
     modal_cache = _Share(cached, clamped)
     audio_cached = modal_cache.take("audio_cache_read", usage.audio_cache_read)
     image_cached = modal_cache.take("image_cache_read", usage.image_cache_read)
+    video_cached = modal_cache.take("video_cache_read", usage.video_cache_read)
     # A cached modality is inside both its own count and the cache's: the cache has taken its tokens already.
     audio = share.take("audio_input", _minus(usage.audio_input, audio_cached))
     image = share.take("image_input", _minus(usage.image_input, image_cached))
-    video = share.take("video_input", usage.video_input)
+    video = share.take("video_input", _minus(usage.video_input, video_cached))
     parts = {
         "text_cache_read": modal_cache.left,
         "text_cache_write": written,
@@ -109,6 +135,7 @@ def _inputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
         "vision": image,
         "vision_cache_read": image_cached,
         "video": video,
+        "video_cache_read": video_cached,
     }
     return _told("text", share.left, parts)
 
@@ -119,6 +146,7 @@ def _outputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
         "reasoning": share.take("reasoning", None if usage.reasoning_as_text else usage.reasoning),
         "audio": share.take("audio_output", usage.audio_output),
         "image": share.take("image_output", usage.image_output),
+        "video": share.take("video_output", usage.video_output),
     }
     return _told("text", share.left, parts)
 

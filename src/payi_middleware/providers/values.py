@@ -12,8 +12,9 @@ __all__ = ["carve", "count", "error_of", "loads", "mapping", "rows", "text"]
 _ERRORS = (ValueError, RecursionError)
 _MOST = 2**53  # above it JSON numbers are no longer exact, and no provider counts that far
 _STRING = rb'"%s"\s*:\s*"((?:[^"\\]|\\.){1,512})"'
-_FIRST = {name: re.compile(_STRING % name.encode()) for name in ("id", "model", "status", "service_tier")}
-_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_NAMES = ("id", "model", "status", "service_tier", "responseId", "modelVersion")  # the last two are Gemini's
+_FIRST = {name: re.compile(_STRING % name.encode()) for name in _NAMES}
+_USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(?=\{)')
 # Providers echo a key that they refuse, some in the clear.
 _SECRET = re.compile(r"(?i)(\bkey(?: provided)?[:=]\s*)\S+|\b(?:sk|pk|gsk|xai|pplx|hf|nvapi)[-_][\w*-]{8,}")
 _CARVED = 16_384
@@ -33,7 +34,7 @@ def carve(data: bytes) -> dict[str, Any]:
     """Return id, model, status, service tier and usage of a JSON object that was cut, by searching for their names.
 
     Quotes inside JSON strings are escaped, so that no generated text can pose as one of these members. The first `id`
-    and `model` count, and the last `usage`: that is where every known provider puts them.
+    and `model` count, and the last `usage` (Gemini: `usageMetadata`): that is where every known provider puts them.
     """
     found: dict[str, Any] = {}
     for name, pattern in _FIRST.items():
@@ -41,10 +42,11 @@ def carve(data: bytes) -> dict[str, Any]:
             found[name] = match[1].decode("utf-8", "replace")
     last = None
     for match in _USAGE.finditer(data):
-        last = match.end()
+        last = match
     if last is not None:
+        told = data[last.end() : last.end() + _CARVED].decode("utf-8", "replace")
         with suppress(*_ERRORS):
-            found["usage"], _ = _DECODER.raw_decode(data[last : last + _CARVED].decode("utf-8", "replace"))
+            found[last[1].decode()], _ = _DECODER.raw_decode(told)
     return found
 
 
@@ -74,12 +76,12 @@ def text(value: object, limit: int = 256) -> str | None:
 
 
 def error_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return (code, message) of an error body in any of the shapes that OpenAI-like providers and Anthropic use."""
-    error = body.get("error")
+    """Return (code, message) of an error body in any of the shapes that providers use."""
+    error = body.get("error") or next(iter(rows(body.get("errors"))), None)
     inner = mapping(error) or (body if not error else {"message": error, "code": body.get("code")})
     message = text(inner.get("message"), 1000) or text(inner.get("detail"), 1000)
     if message:
         message = _SECRET.sub(r"\g<1>[redacted]", message)[:500]
-    code = inner.get("code") or inner.get("type")
+    code = inner.get("code") or inner.get("type") or inner.get("error_type")
     known = str(code)[:128] if isinstance(code, (str, int)) and not isinstance(code, bool) else None
     return known, message

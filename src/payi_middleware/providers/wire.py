@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-__all__ = ["Body", "Events", "each_event", "shorten"]
+__all__ = ["Body", "Events", "each_event", "each_named_event", "shorten"]
 
 # A cut is marked with a byte that no JSON text may contain: what was cut can never be taken for the whole.
 GAP = b"\0"
@@ -80,6 +80,28 @@ def each_event(block: bytes) -> Iterator[bytes]:
             yield event[6:]
         elif event and (data := _data(event)):
             yield data
+
+
+def each_named_event(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, data) of each event in a block; the name is empty where the event has none."""
+    if b"\r" in block:
+        block = _one_line_end(block)
+    for event in block.split(b"\n\n"):
+        if event.startswith(b"event: "):
+            name, _, rest = event[7:].partition(b"\n")
+            if rest.startswith(b"data: ") and b"\n" not in rest:
+                yield name, rest[6:]
+                continue
+        if event and (data := _data(event)):
+            yield _field(event, b"event"), data
+
+
+def _field(event: bytes, wanted: bytes) -> bytes:
+    for line in event.removeprefix(_BOM).split(b"\n"):
+        name, _, value = line.partition(b":")
+        if name == wanted:
+            return value.removeprefix(b" ")
+    return b""
 
 
 def _data(event: bytes) -> bytes:

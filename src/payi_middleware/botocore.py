@@ -1,0 +1,261 @@
+"""Metered calls of Bedrock and SageMaker by boto3, which runs on urllib3.
+
+The seam is botocore's `Endpoint`, one class that every client's calls go through, those of older clients included:
+`_send` sends one attempt, `make_request` returns the answer that the app gets. botocore's own events would cover
+clients made later only, and would not see the bytes of a stream. Each attempt is reported, as with any other SDK's
+retries: the provider has seen and answered each, and a first one that timed out may well be billed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from .calls import Call, wait
+from .exceptions import ConfigurationError
+from .log import warn
+from .recorder import Exchange, begin, settle_identity
+from .transport import CALL_EXTENSION
+
+RESULT = "xproxy_result"
+"""The key of the result in an answer of boto3."""
+_SERVICES = frozenset({"bedrock-runtime", "runtime.sagemaker"})
+
+
+def patch_endpoint(module: ModuleType) -> Callable[[], None]:
+    """Meter the calls of every client, and return how to undo that.
+
+    Args:
+        module: `botocore.endpoint`.
+
+    Raises:
+        ConfigurationError: this version of botocore has no such seam any more.
+    """
+    endpoint = getattr(module, "Endpoint", None)
+    if not all(callable(getattr(endpoint, name, None)) for name in ("_send", "make_request")):
+        raise ConfigurationError(
+            "botocore",
+            "its Endpoint has no _send or no make_request in this version, so calls by boto3 cannot be metered",
+            "Install a supported version.",
+        )
+    undo = [_replace(endpoint, "_send", _metering), _replace(endpoint, "make_request", _answering)]
+
+    def undo_all() -> None:
+        for one in undo:
+            one()
+
+    return undo_all
+
+
+def _replace(endpoint: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], None]:
+    original = getattr(endpoint, name)
+    replaced = make(original)
+    wanted = [True]
+
+    @wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        metered = wanted and getattr(self, "_endpoint_prefix", None) in _SERVICES
+        return (replaced if metered else original)(self, *args, **kwargs)
+
+    setattr(endpoint, name, method)
+
+    def undo() -> None:
+        wanted.clear()  # who patched after us may call us for ever
+        if getattr(endpoint, name) is method:
+            setattr(endpoint, name, original)
+
+    return undo
+
+
+def _metering(send: Any) -> Any:
+    def metered(self: Any, request: Any) -> Any:
+        settle_identity()
+        exchange = _begin(request)
+        if exchange is None:
+            return send(self, request)
+        try:
+            response = send(self, request)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        _watch(response, exchange, streamed=request.stream_output)
+        return response
+
+    return metered
+
+
+def _answering(make_request: Any) -> Any:
+    def answering(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answered = make_request(self, *args, **kwargs)
+        if not isinstance(answered, tuple):
+            return answered  # a coroutine of aiobotocore's
+        response, parsed = answered
+        call = getattr(response, "extensions", {}).get(CALL_EXTENSION)
+        if call is None or response.status_code >= 300:
+            return answered
+        return response, BedrockAnswer(parsed, call)
+
+    return answering
+
+
+def _begin(request: Any) -> Exchange | None:
+    try:
+        url = urlsplit(request.url)
+        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        body = bytes(request.body) if isinstance(request.body, (bytes, bytearray)) else None
+        exchange = begin(request.method, url.scheme, url.hostname or "", url.port, url.path, headers, body)
+        if exchange is not None:
+            exchange.module = headers.get("user-agent", "").partition(" ")[0].lower() or None  # boto3/1.44.5
+    except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
+        warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
+        return None
+    return exchange
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _watch(response: Any, exchange: Exchange, *, streamed: bool) -> None:
+    """Watch the response's body; of a call that is not streamed, it has been read already."""
+    try:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if not exchange.respond(response.status_code, headers):
+            return
+        response.extensions = {CALL_EXTENSION: exchange.call}
+        if streamed:
+            length = headers.get("content-length", "")
+            raw: Any = response.raw
+            raw.payi_watch = _Watch(exchange, int(length) if length.isdecimal() else None)
+            raw.__class__ = _watched(raw.__class__)
+            return
+        exchange.feed(response.content)
+        exchange.finish(complete=True)
+    except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
+        warn("respond", "A provider response could not be watched: %s", type(error).__name__)
+        exchange.fail(error)
+    _hold(exchange)
+
+
+def _hold(exchange: Exchange) -> None:
+    if not exchange.open and (seconds := exchange.held_for):
+        wait((exchange.call,), seconds)
+
+
+class _Watch:
+    """Follow the reading of one body to its end."""
+
+    __slots__ = ("exchange", "left", "reading")
+
+    def __init__(self, exchange: Exchange, length: int | None) -> None:
+        self.exchange = exchange
+        self.left = length
+        self.reading = False  # urllib3 closes a response that breaks before it says so
+
+    def during(self, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Read, and see to it that a failure is reported."""
+        self.reading = True
+        try:
+            return read(*args, **kwargs)
+        except Exception as error:
+            self.exchange.fail(error)
+            raise
+        except BaseException:  # an interrupt, a killed greenlet
+            self.exchange.finish(finalising=True)
+            raise
+        finally:
+            self.reading = False
+
+    def take(self, chunk: bytes) -> None:
+        """See the next bytes."""
+        if not self.exchange.open:
+            return
+        if self.left is not None:
+            self.left -= len(chunk)
+        if self.exchange.feed(chunk):
+            _hold(self.exchange)
+        elif self.left == 0:
+            self.end()
+
+    def end(self) -> None:
+        """See the body's end, be it that the connection was cut off."""
+        if self.exchange.open:
+            self.exchange.finish(complete=not self.left)
+            _hold(self.exchange)
+
+
+@cache
+def _watched(base: Any) -> Any:
+    """Make a class of urllib3's responses whose reads are watched.
+
+    A response becomes one in place: whatever the app or botocore does with it, down to its socket, stays as it is.
+    """
+
+    class Watched(base):  # type: ignore[misc]
+        payi_watch: _Watch
+
+        def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> Any:
+            watch = self.payi_watch
+            chunk = watch.during(super().read, amt, *args, **kwargs)
+            watch.take(chunk)
+            if amt is None or amt < 0 or (not chunk and amt):
+                watch.end()
+            return chunk
+
+        def read_chunked(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            watch = self.payi_watch
+            chunks = super().read_chunked(*args, **kwargs)
+            while (chunk := watch.during(next, chunks, None)) is not None:
+                watch.take(chunk)
+                yield chunk
+            watch.end()
+
+        def close(self) -> None:
+            try:
+                super().close()
+            finally:
+                if not self.payi_watch.reading:
+                    self.payi_watch.exchange.finish(finalising=True)
+
+        def __del__(self) -> None:
+            self.payi_watch.exchange.finish(finalising=True)
+            super().__del__()
+
+    Watched.__name__, Watched.__qualname__, Watched.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Watched
+
+
+class BedrockAnswer(dict[str, Any]):
+    """An answer of boto3's, which has the call's result under the key `xproxy_result` once that is in.
+
+    The key can be asked for, and is not among the answer's items: results come from another thread, and a dict that
+    grew while the app goes through it would make the app fail. Copies and pickles are plain dicts.
+    """
+
+    __slots__ = ("extensions",)
+
+    def __init__(self, answer: dict[str, Any], call: Call) -> None:
+        super().__init__(answer)
+        self.extensions = {CALL_EXTENSION: call}
+
+    def __missing__(self, key: str) -> Any:
+        result = self.extensions[CALL_EXTENSION].result if key == RESULT else None
+        if result is None:
+            raise KeyError(key)
+        return result
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or (key == RESULT and self.extensions[CALL_EXTENSION].result is not None)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)

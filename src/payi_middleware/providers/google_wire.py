@@ -1,0 +1,66 @@
+"""Which requests speak Google's wire formats, or another publisher's through Vertex AI.
+
+Paths: https://ai.google.dev/api and https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
+"""
+
+from __future__ import annotations
+
+from .gemini import Gemini
+from .gemini_embed import GeminiEmbed
+from .gemini_interactions import GeminiInteractions
+from .vertex_predict import VertexPredict
+from .wiring import Format, Found, Target, Wire
+
+__all__ = ["WIRE"]
+
+_GEMINI = {
+    "generateContent": "gemini.generate",
+    "streamGenerateContent": "gemini.stream_generate",
+    "embedContent": "gemini.embed",
+    "batchEmbedContents": "gemini.embed",
+}
+_PREDICT = frozenset({"predict", "predictLongRunning"})
+_RAW = frozenset({"rawPredict", "streamRawPredict"})
+# What other publishers' models speak there: https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/use-partner-models
+_PUBLISHERS = {"anthropic": "anthropic.messages", "mistralai": "openai.chat"}
+# A tuned model has a number for a name, so that the one that answers is told instead.
+_NAMED = frozenset({"models", "dynamic"})
+_NO_MODEL = "count-tokens"  # https://docs.anthropic.com/en/api/claude-on-vertex-ai
+
+
+def _recognise(target: Target) -> Found | None:
+    if target.word == "interactions":
+        known = target.at("google") or "x-goog-api-key" in target.headers
+        return Found("gemini.interactions", publisher="google") if known else None
+    model, method, _ = target.segments[-1].rpartition(":")
+    if not method:
+        return None
+    publisher = _publisher(target.segments)
+    if target.word in _GEMINI:
+        return Found(_GEMINI[target.word], model if target.before in _NAMED else None, publisher=publisher or "google")
+    if target.before != "models":
+        return None  # an endpoint of the customer's own, which may predict anything
+    if target.word in _PREDICT:
+        ours = publisher == "google" or (publisher is None and target.at("google"))
+        return Found("vertex.predict", model, publisher="google") if ours else None
+    api = _PUBLISHERS.get(publisher or "")
+    return None if api is None or model == _NO_MODEL else Found(api, model, publisher=publisher)
+
+
+def _publisher(segments: list[str]) -> str | None:
+    return segments[-3] if len(segments) > 3 and segments[-4] == "publishers" else None
+
+
+WIRE = Wire(
+    name="google",
+    category="system.google.vertex",
+    words=frozenset({"interactions", *_GEMINI, *_PREDICT, *_RAW}),
+    recognise=_recognise,
+    formats={
+        "gemini.generate": Format(Gemini),
+        "gemini.stream_generate": Format(Gemini, "objects"),
+        "gemini.embed": Format(GeminiEmbed),
+        "gemini.interactions": Format(GeminiInteractions),
+        "vertex.predict": Format(VertexPredict),
+    },
+)

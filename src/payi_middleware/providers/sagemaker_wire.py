@@ -1,0 +1,80 @@
+"""Amazon SageMaker's endpoints, on which customers run models of their own.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .answer import Answer
+from .bedrock_text import BedrockText
+from .family import without_usage
+from .match import Match
+from .openai_chat import OpenAIChat
+from .rows import Row
+from .values import carve, mapping
+from .wire import GAP, each_event
+from .wiring import Format, Found, Target, Wire
+
+__all__ = ["WIRE", "SageMaker"]
+
+_TAIL = 16_384
+_WORDS = frozenset({"invocations", "invocations-response-stream"})
+
+
+class SageMaker:
+    """Read what the served model says of its usage; most say nothing, as SageMaker bills by the hour.
+
+    A stream is the model's bytes, cut anywhere: its usage is looked for at its end.
+    """
+
+    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
+        self.first_token = False
+        self.first_completion = False
+        self._match = match
+        self._headers = headers
+        self._tail = b""
+
+    def see(self, block: bytes) -> bool:
+        """Keep the end of what the model sent."""
+        self.first_completion = self.first_token = True
+        self._tail = (self._tail + b"".join(each_event(block)))[-_TAIL:]
+        return False
+
+    def streamed(self) -> Answer:
+        """Return the facts that can be found at the stream's end."""
+        return self.whole(carve(self._tail + GAP))
+
+    def whole(self, body: dict[str, Any]) -> Answer:
+        """Return the facts of an answer in one body."""
+        if "choices" in body or mapping(body.get("usage")):
+            return OpenAIChat(self._match, self._headers).whole(body)
+        answer = BedrockText(self._match, self._headers).whole(body)
+        return answer if answer.usage else Answer(notes=without_usage("provider sent no usage"))
+
+
+def _recognise(target: Target) -> Found | None:
+    """Return what it is: a call of an endpoint of SageMaker with JSON, which its models for tables are rarely sent."""
+    told = target.headers.get("content-type", "json").lower()
+    if target.word not in _WORDS or not target.at("sagemaker") or "json" not in told:
+        return None
+    return Found("sagemaker.invoke", target.before) if target.segments[-3:-2] == ["endpoints"] else None
+
+
+WIRE = Wire(
+    name="sagemaker",
+    category="aws.sagemaker",
+    words=_WORDS,
+    recognise=_recognise,
+    formats={"sagemaker.invoke": Format(SageMaker, framing="objects")},
+    rows=(
+        Row(
+            "sagemaker",
+            "aws.sagemaker",
+            ("runtime.sagemaker.*.amazonaws.com", "runtime-fips.sagemaker.*.amazonaws.com"),
+            "https://docs.aws.amazon.com/general/latest/gr/sagemaker.html",
+        ),
+    ),
+)

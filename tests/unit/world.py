@@ -1,0 +1,63 @@
+"""Small parts that the tests of the lower rooms share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from payi_middleware.annotations import NOTHING, Annotations, ReportMode
+from payi_middleware.context import RequestScope
+from payi_middleware.recorder import Exchange, begin
+
+
+class Owner:
+    """Keeps the exchanges that it is given."""
+
+    providers: Mapping[str, tuple[str, str | None]] = {}
+    report: ReportMode = "background"
+    inline_timeout = 0.0
+    available = True
+
+    def __init__(self) -> None:
+        self.delivered: list[Exchange] = []
+
+    def expect(self) -> None:
+        """Nothing needs to be made ready."""
+
+    def deliver(self, exchange: Exchange, *, finalising: bool) -> None:
+        """Keep it."""
+        self.delivered.append(exchange)
+
+
+class Known:
+    """An identity that becomes known when it is asked for."""
+
+    def __init__(self, annotations: Annotations, *, asked: bool = True) -> None:
+        self._annotations = annotations
+        self.pending = not asked
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is known by now."""
+        return NOTHING if self.pending else self._annotations
+
+    def settle(self) -> None:
+        """Ask."""
+        self.pending = False
+
+    async def asettle(self) -> None:
+        """Ask."""
+        self.pending = False
+
+
+def request(defaults: Annotations = NOTHING, *identities: Annotations, owner: Owner | None = None) -> RequestScope:
+    """Return the scope of a web request."""
+    scope = RequestScope(defaults, owner=owner or Owner())
+    scope.identifications += [Known(annotations) for annotations in identities]
+    return scope
+
+
+def provider_call(on_call: Annotations = NOTHING) -> Exchange:
+    """Make a provider call as a transport does."""
+    exchange = begin("POST", "https", "api.openai.com", None, "/v1/chat/completions", {}, b'{"model":"gpt-5"}', on_call)
+    assert exchange is not None
+    return exchange
