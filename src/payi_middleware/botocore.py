@@ -122,12 +122,12 @@ def _text(value: object) -> str:
 def _watch(response: Any, exchange: Exchange, *, streamed: bool) -> None:
     """Watch the response's body; of a call that is not streamed, it has been read already."""
     try:
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = response.headers  # of any case
         if not exchange.respond(response.status_code, headers):
             return
         response.extensions = {CALL_EXTENSION: exchange.call}
         if streamed:
-            length = headers.get("content-length", "")
+            length = headers.get("content-length") or ""
             raw: Any = response.raw
             raw.payi_watch = _Watch(exchange, int(length) if length.isdecimal() else None)
             raw.__class__ = _watched(raw.__class__)

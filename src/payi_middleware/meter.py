@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from . import patching, recorder, sdk
+from . import neighbours, patching, recorder, sdk
 from .annotations import NOTHING, Annotations
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Sink, Stats
@@ -69,12 +69,18 @@ class Meter:
         return self.settings.inline_timeout
 
     @property
+    def stream_usage(self) -> bool:
+        """Whether streams that tell their usage only if asked are asked for it."""
+        return self.settings.stream_usage
+
+    @property
     def available(self) -> bool:
         """Whether waiting for results makes sense: the last delivery did not fail."""
         return self._delivery.available
 
     def expect(self) -> None:
         """Be ready for an exchange that has begun."""
+        neighbours.look_at_first_call()
         sdk.hook_loaded_sdks()
         self._delivery.expect()
 

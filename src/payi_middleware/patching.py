@@ -14,6 +14,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from . import neighbours
 from .exceptions import ConfigurationError
 from .importing import when_imported
 from .providers import maybe_inference
@@ -30,6 +31,7 @@ def patch() -> None:
     Raises:
         ConfigurationError: a library's version has no such seam any more.
     """
+    neighbours.look()
     with _lock:
         if _undo:
             return

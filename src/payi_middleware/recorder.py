@@ -16,7 +16,7 @@ from .annotations import NOTHING, Annotations, ReportMode, override
 from .calls import Call
 from .context import RequestScope, current_frame, process_defaults
 from .log import warn
-from .providers import Match, Reader, open_reader, recognise
+from .providers import Match, Reader, open_reader, recognise, tells_usage_if_asked
 from .report import Timing
 
 _KEPT_CONTENT = 1024 * 1024
@@ -39,6 +39,10 @@ class Owner(Protocol):
     @property
     def inline_timeout(self) -> float:
         """Seconds that an answer may be held."""
+
+    @property
+    def stream_usage(self) -> bool:
+        """Whether streams that tell their usage only if asked are asked for it."""
 
     @property
     def available(self) -> bool:
@@ -173,6 +177,11 @@ class Exchange:
 
     def _milliseconds(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self._started) * 1000)
+
+    @property
+    def may_ask_for_usage(self) -> bool:
+        """Whether the request may be changed so that its stream tells its usage."""
+        return self._owner.stream_usage and tells_usage_if_asked(self.match)
 
     @property
     def open(self) -> bool:

@@ -139,6 +139,8 @@ class Settings(BaseModel):
         user_id_hmac_key: if set, user ids leave the process only as HMAC-SHA256 of this key, in hex.
         providers: custom hosts (`host` or `host:port`) and the wire format they speak, with a category if wanted:
             `{"llm.internal": "openai", "10.0.0.7:8080": ("anthropic", "my.category")}`.
+        stream_usage: ask streams that tell their usage only if asked (OpenAI's chat completions) for it, and take what
+            that adds out again.
         log_prompt_and_response: send prompts and answers along with the reports.
         redact: given the report's body before it leaves, returns the one to send; if it raises, nothing is sent.
         user_id, account_name, use_case_name, use_case_version, use_case_step, use_case_properties, limit_ids,
@@ -174,6 +176,7 @@ class Settings(BaseModel):
     providers: Annotated[Mapping[str, tuple[str, str | None]], BeforeValidator(_providers)] = Field(
         default_factory=dict
     )
+    stream_usage: bool = True
     log_prompt_and_response: bool = False
     redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     user_id: str | None = None

@@ -19,6 +19,7 @@ from .headers import CALL_PREFIX, read_annotations
 from .log import warn
 from .providers import maybe_inference
 from .recorder import Exchange, asettle_identity, begin, settle_identity
+from .stream_usage import ExtraChunk, asking_for_usage, is_signed
 
 LIBRARIES = ("httpx", "httpx2")
 CALL_EXTENSION = "payi_call"
@@ -56,6 +57,8 @@ class _Metering:
 
     def __init__(self, request: Any) -> None:
         self._request = request
+        self.sent = request
+        self._extra: ExtraChunk | None = None
         self.exchange: Exchange | None = None
         self._own_headers: list[tuple[bytes, bytes]] = []
         self._extensions = request.extensions
@@ -70,8 +73,27 @@ class _Metering:
                 self._own_headers = request.headers.raw
                 for name in names:
                     del request.headers[name.decode("ascii")]
+            if self.exchange is not None and self.exchange.may_ask_for_usage:
+                self._ask_for_usage()
         except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
             warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
+
+    def _ask_for_usage(self) -> None:
+        request = self._request
+        body = None if is_signed(request.headers) else asking_for_usage(request.content)
+        if body is not None:
+            self.sent = type(request)(
+                request.method,
+                request.url,
+                headers={
+                    **request.headers,
+                    "content-length": str(len(body)),
+                    "accept-encoding": "identity",  # an event cannot be taken out of compressed bytes
+                },
+                content=body,
+                extensions=request.extensions,
+            )
+            self._extra = ExtraChunk()
 
     def restore(self) -> None:
         """Give the app back its request as it was."""
@@ -93,10 +115,15 @@ class _Metering:
                 exchange.feed(response.content)
                 exchange.finish(complete=True)
             else:
-                response.stream = wrap(response.stream, exchange)
+                response.stream = wrap(response.stream, exchange, self._taker(response))
         except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
             warn("respond", "A provider response could not be watched: %s", type(error).__name__)
             exchange.fail(error)
+
+    def _taker(self, response: Any) -> ExtraChunk | None:
+        """Return what takes the chunk that was asked for out of the body, if there can be one."""
+        plain = response.headers.get("content-encoding", "identity") == "identity"
+        return self._extra if plain and response.status_code < 400 else None
 
 
 @cache
@@ -108,18 +135,25 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """
 
     class Stream(module.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, exchange: Exchange) -> None:
+        def __init__(self, inner: Any, exchange: Exchange, extra: ExtraChunk | None) -> None:
             self._inner = inner
             self._exchange = exchange
+            self._extra = extra
 
         def __iter__(self) -> Iterator[bytes]:
             exchange = self._exchange
             feed = exchange.feed
+            extra = self._extra
             try:
                 for chunk in self._inner:
                     if feed(chunk) and (seconds := exchange.held_for):
                         wait((exchange.call,), seconds)
-                    yield chunk
+                    if extra is None:
+                        yield chunk
+                    elif passed := extra.pass_on(chunk):
+                        yield passed
+                if extra is not None and (rest := extra.rest()):
+                    yield rest
             except Exception as error:
                 exchange.fail(error)
                 raise
@@ -140,18 +174,25 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._exchange.finish(finalising=True)
 
     class AsyncStream(module.AsyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, exchange: Exchange) -> None:
+        def __init__(self, inner: Any, exchange: Exchange, extra: ExtraChunk | None) -> None:
             self._inner = inner
             self._exchange = exchange
+            self._extra = extra
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             exchange = self._exchange
             feed = exchange.feed
+            extra = self._extra
             try:
                 async for chunk in self._inner:
                     if feed(chunk) and (seconds := exchange.held_for):
                         await await_settled((exchange.call,), seconds)
-                    yield chunk
+                    if extra is None:
+                        yield chunk
+                    elif passed := extra.pass_on(chunk):
+                        yield passed
+                if extra is not None and (rest := extra.rest()):
+                    yield rest
             except Exception as error:
                 exchange.fail(error)
                 raise
@@ -189,7 +230,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             metering = _Metering(request)
             metering.start()
             try:
-                response = self._inner.handle_request(request)
+                response = self._inner.handle_request(metering.sent)
             except BaseException as error:
                 if metering.exchange is not None:
                     metering.exchange.fail(error)
@@ -222,7 +263,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             metering = _Metering(request)
             metering.start()
             try:
-                response = await self._inner.handle_async_request(request)
+                response = await self._inner.handle_async_request(metering.sent)
             except BaseException as error:
                 if metering.exchange is not None:
                     metering.exchange.fail(error)

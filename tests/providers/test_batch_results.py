@@ -53,7 +53,7 @@ def test_the_answers_of_an_output_file_are_added_up_under_the_id_of_the_first(si
 
 def test_requests_that_failed_consume_nothing() -> None:
     failed = {"id": "batch_req_0", "custom_id": "c0", "response": None, "error": {"code": "batch_expired"}}
-    answer = read(OPENAI, as_lines([failed, line(1, prompt_tokens=10, completion_tokens=2)]))
+    answer = read(OPENAI, as_lines([failed, line(1, prompt_tokens=10, completion_tokens=2), {"note": "x"}]))
     assert answer.usage == Usage(input_tokens=10, output_tokens=2)
     assert not read(OPENAI, as_lines([failed])).inference
 

@@ -99,7 +99,7 @@ def test_a_stream_tells_when_its_first_words_came_and_when_it_ended() -> None:
 
 def test_a_stream_that_waits_for_tools_is_no_inference_yet() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [{"type": "other"}, call]}}
     waiting = run("requires_action", required_action=action)
     answer = play(RUNS, named(("thread.run.requires_action", waiting), DONE))
     assert not answer.inference

@@ -105,7 +105,7 @@ def test_whatever_comes_nothing_is_raised_and_nothing_invented(
             "message": [],
             "outputs": [3],
             "completions": [None],
-            "tool_calls": {"a": 1},
+            "tool_calls": [{"a": 1}],
             "model": 7,
             "id": [],
             "error": [],

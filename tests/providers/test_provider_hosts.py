@@ -95,6 +95,7 @@ def test_an_inference_is_recognised_by_host_and_path(url: str, api: str, categor
         "api.openai.com/v1/moderations",
         "api.anthropic.com/v1/messages/count_tokens",
         "api.anthropic.com/v1/messages/batches",
+        "api.anthropic.com/v1/messages/batches/b/results",
         "api.payi.test/api/v1/ingest",
         "api.payi.test/api/v1/ingest/bulk",
         "api.payi.test/api/v1/proxy/openai/v1/chat/completions",

@@ -25,6 +25,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "importing",
         "transport",
         "botocore",
+        "neighbours",
         "patching",
         "sdk",
         "observing",

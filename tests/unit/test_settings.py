@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, Any, Any]] = {
         {"llm.internal": "openai", "10.0.0.7:8080": ("anthropic", None)},
         {"llm.internal": ("openai", None), "10.0.0.7:8080": ("anthropic", None)},
     ),
+    "stream_usage": ("no", False, False),
     "log_prompt_and_response": ("1", True, True),
     "user_id": ("batch", "batch", "batch"),
     "account_name": ("acme", "acme", "acme"),

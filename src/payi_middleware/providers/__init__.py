@@ -9,7 +9,7 @@ units(answer.usage)                                       # Pay-i's units
 
 from .answer import Answer, Asked, FunctionCall
 from .asked import read_request
-from .hosts import maybe_inference, recognise
+from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
 from .reader import Reader, open_reader
 from .usage import Usage, units
@@ -25,5 +25,6 @@ __all__ = [
     "open_reader",
     "read_request",
     "recognise",
+    "tells_usage_if_asked",
     "units",
 ]

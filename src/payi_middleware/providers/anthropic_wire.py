@@ -6,7 +6,7 @@ Paths: https://docs.anthropic.com/en/api
 from __future__ import annotations
 
 from .anthropic import Anthropic
-from .batch_results import AnthropicBatchResults
+from .batch_results import anthropic_results
 from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE"]
@@ -31,7 +31,7 @@ WIRE = Wire(
     recognise=_recognise,
     formats={
         "anthropic.messages": Format(Anthropic),
-        "anthropic.batch_results": Format(AnthropicBatchResults, framing="lines", fetched=True),
+        "anthropic.batch_results": Format(anthropic_results, framing="lines", fetched=True),
     },
     fetched=_fetched,
 )

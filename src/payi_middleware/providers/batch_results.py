@@ -17,32 +17,30 @@ from .usage import Usage, added
 from .values import carve, loads, mapping, text
 from .wire import each_event, shorten
 
-__all__ = ["AnthropicBatchResults", "OpenAIBatchResults"]
+__all__ = ["BatchResults", "anthropic_results", "openai_results"]
 
 _LINE_LIMIT = 65_536
 BATCH = "system.batch.answers"
 
 
-class _BatchResults:
+class BatchResults:
     """Add up the usage of the answers as they pass by; a file that is anything else is no inference.
 
     The id of the first answer stands for all of them, so that a file that is downloaded again counts once.
     """
 
-    def __init__(self, read: Callable[[object, str], Usage | None], match: Match) -> None:
+    def __init__(self, read: Callable[[object, str], Usage | None], path: tuple[str, str], match: Match) -> None:
+        """Read usage with `read`, of the answer that is at `path` in a line."""
         self.first_token = False
         self.first_completion = False
         self._read = read
+        self._path = path
         self._provider = match.provider
         self._foreign = False
         self._answers = 0
         self._usage: Usage | None = None
         self._id: str | None = None
         self._model: str | None = None
-
-    def _answer_of(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer in a line, empty where the request failed."""
-        raise NotImplementedError
 
     def see(self, block: bytes) -> bool:
         """Add up the answers in `block`; there is no terminal event."""
@@ -53,7 +51,8 @@ class _BatchResults:
             if line is None and b'"custom_id"' in raw:
                 self._add(carve(shorten(raw, _LINE_LIMIT)))
             elif line is not None and "custom_id" in line:
-                self._add(self._answer_of(line))
+                outer, inner = self._path
+                self._add(mapping(mapping(line.get(outer)).get(inner)))
             elif not self._answers:
                 self._foreign = True
                 break
@@ -84,21 +83,11 @@ class _BatchResults:
         return Answer(notes=without_usage("no batch results"), inference=False)
 
 
-class OpenAIBatchResults(_BatchResults):
-    """Read a batch's output file; any other file that is downloaded has no such lines."""
-
-    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
-        super().__init__(openai_usage.usage_from, match)
-
-    def _answer_of(self, line: dict[str, Any]) -> dict[str, Any]:
-        return mapping(mapping(line.get("response")).get("body"))
+def openai_results(match: Match, headers: Mapping[str, str]) -> BatchResults:
+    """Return the reader of a batch's output file; any other file that is downloaded has no such lines."""
+    return BatchResults(openai_usage.usage_from, ("response", "body"), match)
 
 
-class AnthropicBatchResults(_BatchResults):
-    """Read the results of a message batch."""
-
-    def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
-        super().__init__(anthropic.usage_from, match)
-
-    def _answer_of(self, line: dict[str, Any]) -> dict[str, Any]:
-        return mapping(mapping(line.get("result")).get("message"))
+def anthropic_results(match: Match, headers: Mapping[str, str]) -> BatchResults:
+    """Return the reader of a message batch's results."""
+    return BatchResults(anthropic.usage_from, ("result", "message"), match)

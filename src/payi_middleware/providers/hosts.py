@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from .match import Match
 from .registry import ALL_ROWS, BY_START, BY_WORD, CUSTOM
-from .rows import Row
+from .rows import ROWS, Row
 from .wiring import Found, Target, Wire
 
 __all__ = ["maybe_inference", "recognise"]
@@ -113,3 +113,11 @@ def _row(host: str) -> Row | None:
     if found is None:
         found = next((row for pattern, row in _WILD if pattern.fullmatch(host)), None)
     return found
+
+
+_STREAM_USAGE = frozenset(row.name for row in ROWS if row.stream_usage)
+
+
+def tells_usage_if_asked(match: Match) -> bool:
+    """Return whether a stream of this provider tells its usage only if, and surely if, it is asked for it."""
+    return match.provider in _STREAM_USAGE and match.api in ("openai.chat", "openai.completions")

@@ -72,9 +72,7 @@ class JsonObjects:
 
     def _pass_text(self, at: int) -> int:
         """Return where the text that was open ends, or where to look on for its end."""
-        found = _REST_OF_TEXT.match(self._pending, at)
-        if found is None:
-            return at
+        found = next(_REST_OF_TEXT.finditer(self._pending, at))  # at least nothing at all is found
         self._in_text = not found[1]
         return found.end()
 

@@ -5,7 +5,7 @@ Paths: https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from .batch_results import OpenAIBatchResults
+from .batch_results import openai_results
 from .openai_chat import OpenAIChat
 from .openai_media import OpenAIMedia
 from .openai_responses import OpenAIResponses
@@ -134,7 +134,7 @@ WIRE = Wire(
         "openai.audio.speech": Format(OpenAIMedia),
         "openai.assistants.run": Format(OpenAIRuns),
         "openai.assistants.run.retrieve": Format(OpenAIRuns, fetched=True),
-        "openai.batch_results": Format(OpenAIBatchResults, framing="lines", fetched=True),
+        "openai.batch_results": Format(openai_results, framing="lines", fetched=True),
     },
     starts=("resp_", "run_"),
     fetched=_fetched,

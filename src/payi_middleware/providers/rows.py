@@ -20,6 +20,7 @@ class Row:
 
     `anthropic_category` is the category of its Anthropic-shaped calls, `plain_chat` whether its path for
     chat completions ends in just `/chat`. `publisher` is whose models Pay-i's resources are named after there.
+    `stream_usage` says that the vendor documents `stream_options.include_usage`, so that a stream may be asked for it.
     """
 
     name: str
@@ -30,10 +31,17 @@ class Row:
     anthropic_category: str | None = None
     plain_chat: bool = False
     publisher: str | None = None
+    stream_usage: bool = False
 
 
 ROWS = (
-    Row("openai", _OPENAI, ("api.openai.com", "*.api.openai.com"), "https://platform.openai.com/docs/api-reference"),
+    Row(
+        "openai",
+        _OPENAI,
+        ("api.openai.com", "*.api.openai.com"),
+        "https://platform.openai.com/docs/api-reference",
+        stream_usage=True,
+    ),
     Row("chatgpt", _OPENAI, ("chatgpt.com",), "https://developers.openai.com/codex/auth"),
     Row(
         "azure",
@@ -93,6 +101,7 @@ ROWS = (
         "alibaba",
         ("dashscope.aliyuncs.com", "dashscope-*.aliyuncs.com"),
         "https://help.aliyun.com/zh/model-studio/compatibility-of-openai-with-dashscope",
+        stream_usage=True,
     ),
     Row("cerebras", "cerebras", ("api.cerebras.ai",), "https://inference-docs.cerebras.ai/resources/openai"),
     Row(
@@ -109,7 +118,13 @@ ROWS = (
         "https://docs.crusoecloud.com/managed-inference/overview",
     ),
     Row("deepinfra", "deepinfra", ("api.deepinfra.com",), "https://deepinfra.com/docs/openai_api"),
-    Row("deepseek", "deepseek", ("api.deepseek.com",), "https://api-docs.deepseek.com/"),
+    Row(
+        "deepseek",
+        "deepseek",
+        ("api.deepseek.com",),
+        "https://api-docs.deepseek.com/api/create-chat-completion",
+        stream_usage=True,
+    ),
     Row("doubleword", "doubleword", ("api.doubleword.ai",), "https://docs.doubleword.ai/"),
     Row("fireworks", "fireworks", ("api.fireworks.ai",), "https://docs.fireworks.ai/tools-sdks/openai-compatibility"),
     Row(
