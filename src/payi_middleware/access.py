@@ -36,14 +36,14 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
         IngestError: the report was not accepted.
     """
     call = _known_call(response)
-    wait((call,), timeout)
+    wait((call,), timeout, patient=True)
     return _outcome(call, timeout)
 
 
 async def aresult_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call; see `result_of`."""
     call = _known_call(response)
-    await await_settled((call,), timeout)
+    await await_settled((call,), timeout, patient=True)
     return _outcome(call, timeout)
 
 

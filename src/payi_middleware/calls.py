@@ -68,28 +68,42 @@ def _run(callbacks: list[Callable[[], None]]) -> None:
             callbacks.pop()()
 
 
-def wait(calls: Iterable[Call], timeout: float) -> None:
-    """Block until every call is settled or postponed, for at most `timeout` seconds."""
+def wait(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> None:
+    """Block until every call is settled, for at most `timeout` seconds.
+
+    Args:
+        patient: wait on while Pay-i cannot be reached, too; otherwise a postponed call is not waited for.
+    """
     deadline = monotonic() + timeout
-    for call in calls:
-        if not call.settled and not call.postponed:
-            arrived = threading.Event()
-            call.on_wait_over(arrived.set)
-            if not arrived.wait(max(0.0, deadline - monotonic())):
-                return
+    for call in _pending(calls, patient):
+        arrived = threading.Event()
+        _tell(call, arrived.set, patient)
+        if not arrived.wait(max(0.0, deadline - monotonic())):
+            return
 
 
-async def await_settled(calls: Iterable[Call], timeout: float) -> None:
-    """Wait until every call is settled, for at most `timeout` seconds, on asyncio or trio."""
-    pending = [call for call in calls if not call.settled and not call.postponed]
+async def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> None:
+    """Wait until every call is settled, for at most `timeout` seconds, on asyncio or trio; see `wait`."""
+    pending = _pending(calls, patient)
     if not pending:
         return
     run_soon = _loop_waker()
     with anyio.move_on_after(timeout):
         for call in pending:
             arrived = anyio.Event()
-            call.on_wait_over(partial(run_soon, arrived.set))
+            _tell(call, partial(run_soon, arrived.set), patient)
             await arrived.wait()
+
+
+def _pending(calls: Iterable[Call], patient: bool) -> list[Call]:
+    return [call for call in calls if not call.settled and (patient or not call.postponed)]
+
+
+def _tell(call: Call, waiter: Callable[[], None], patient: bool) -> None:
+    if patient:
+        call.on_settled(waiter)
+    else:
+        call.on_wait_over(waiter)
 
 
 def _loop_waker() -> Callable[[Callable[[], None]], None]:

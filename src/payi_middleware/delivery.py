@@ -299,6 +299,7 @@ class Delivery:
         exchange.call.settle(result)
 
     def _refuse(self, exchange: Exchange, error: IngestError) -> None:
+        self.available = True  # it answers
         self.stats.refused += 1
         self.stats.last_error = _error_name(error)
         warn("refused", "Pay-i refused a report: %s", _error_name(error))

@@ -76,7 +76,7 @@ class _Finder(MetaPathFinder):
         finally:
             self._looking.discard(thread)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self)
+            spec.loader = _Loader(spec, self)
         return spec
 
     def loaded(self, module: ModuleType) -> None:
@@ -89,8 +89,9 @@ class _Finder(MetaPathFinder):
 class _Loader(Loader):
     """Load a module by its own loader, and give that back to it."""
 
-    def __init__(self, inner: Any, finder: _Finder) -> None:
-        self._inner = inner
+    def __init__(self, spec: ModuleSpec, finder: _Finder) -> None:
+        self._spec = spec
+        self._inner: Any = spec.loader
         self._finder = finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -100,8 +101,6 @@ class _Loader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
-        module.__loader__ = self._inner
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._inner
+        module.__loader__ = self._spec.loader = self._inner
         self._inner.exec_module(module)
         self._finder.loaded(module)

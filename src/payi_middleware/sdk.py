@@ -156,7 +156,9 @@ def _link(parsed: Any, response: Any) -> None:
         key = id(parsed)
         _calls[key] = (weakref.ref(parsed, lambda _: _calls.pop(key, None)), call)
         if not hasattr(type(parsed), ATTRIBUTE):
-            _replace(type(parsed), ATTRIBUTE, _looking_up(None))
+            with _lock:
+                if not hasattr(type(parsed), ATTRIBUTE):
+                    _replace(type(parsed), ATTRIBUTE, _looking_up(None))
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its answer
         warn("sdk link", "An answer could not be given its result: %s", type(error).__name__)
 

@@ -169,9 +169,9 @@ def test_a_trace_of_another_form_counts_nothing(trace: Any) -> None:
 
 
 def test_a_stream_tells_its_usage_at_its_end() -> None:
-    answer = streamed(
-        delta("Os"), delta("lo."), event("contentBlockStop", {"contentBlockIndex": 0}), stop(), metadata()
-    )
+    start = event("contentBlockStart", {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}})
+    end = event("contentBlockStop", {"contentBlockIndex": 0})
+    answer = streamed(start, delta("Os"), delta("lo."), end, stop(), metadata())
     assert answer.usage is not None
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (12, 30)
     assert (answer.finish_reason, answer.notes) == ("end_turn", {})

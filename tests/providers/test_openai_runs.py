@@ -107,7 +107,8 @@ def test_a_stream_that_waits_for_tools_is_no_inference_yet() -> None:
 
 
 def test_a_stream_that_the_app_left_leaves_the_runs_id_to_a_later_poll() -> None:
-    answer = play(RUNS, named(("thread.run.created", run("queued")), DELTA))
+    answer = play(RUNS, named(("thread.run.created", run("queued")), DELTA, STEP))
+    assert answer.usage is None
     assert answer.inference
     assert not answer.unique_id
     assert answer.response_id == "run_1"

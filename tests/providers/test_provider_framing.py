@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payi_middleware.providers import Match, Usage, open_reader
 from payi_middleware.providers.aws_events import AwsEvents
 from payi_middleware.providers.decoding import UndecodableError
 from payi_middleware.providers.framing import Frames, frames_of, is_opaque, is_stream
@@ -262,6 +263,15 @@ def test_what_content_types_announce() -> None:
     assert is_stream("application/vnd.amazon.eventstream")
     assert is_stream("application/x-ndjson")
     assert not is_stream("application/json")
+
+
+def test_lines_that_are_sent_as_one_body_are_read_all_the_same() -> None:
+    lines = [{"model": "m", "message": {"content": "x" * 40_000}, "done": False}] * 2
+    final = {"model": "m", "done": True, "done_reason": "stop", "prompt_eval_count": 5, "eval_count": 7}
+    reader = open_reader(Match("ollama.chat", "ollama", "ollama"), 200, {"content-type": "application/json"})
+    for line in (*lines, final):
+        reader.feed(json.dumps(line).encode() + b"\n")
+    assert reader.finish().usage == Usage(input_tokens=5, output_tokens=7)
 
 
 # --- named server-sent events ----------------------------------------------------------------------------------------

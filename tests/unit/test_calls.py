@@ -254,3 +254,24 @@ def test_plain_asyncio_needs_no_anyio_around_it() -> None:
         assert call.settled
 
     asyncio.run(main())
+
+
+def test_who_waits_patiently_waits_on_while_pay_i_cannot_be_reached() -> None:
+    call = Call()
+    call.postpone()
+    delivery = threading.Timer(0.05, call.settle, [XproxyResult(request_id="r")])
+    delivery.start()
+    wait([call], 30, patient=True)
+    delivery.join()
+    assert call.result == XproxyResult(request_id="r")
+
+
+@pytest.mark.anyio
+async def test_who_waits_patiently_in_async_code_waits_on_too() -> None:
+    call = Call()
+    call.postpone()
+    delivery = threading.Timer(0.05, call.settle, [XproxyResult(request_id="r")])
+    delivery.start()
+    await await_settled([call], 30, patient=True)
+    assert call.result == XproxyResult(request_id="r")
+    delivery.join()

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # not checked there
 
 from payi_middleware import Settings, instrument, neighbours
 from tests.transport.calling import CHAT, COMPLETION

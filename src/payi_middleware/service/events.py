@@ -24,6 +24,8 @@ EXCHANGE_FIELDS = (
     "provider_response_function_calls",
 )
 """What was said to and by the provider: kept only when it is sent."""
+CONTENT_FIELDS = tuple(field for field in EXCHANGE_FIELDS if field.endswith(("_json", "_headers")))
+"""Those that hold what the user and the model said, or secrets: dropped where logging is disabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import invalid
-from .events import EXCHANGE_FIELDS
+from .events import CONTENT_FIELDS
 
 _TEXTS = {
     "xproxy-usecase-name": "use_case_name",
@@ -49,7 +49,7 @@ def ingest_item(body: Any, headers: Mapping[str, str], query_id: str | None) -> 
     if query_id and not item.get("provider_response_id"):
         item["provider_response_id"] = query_id
     if headers.get(_LOGGING_DISABLE) == "True":
-        for field in EXCHANGE_FIELDS:
+        for field in CONTENT_FIELDS:
             item.pop(field, None)
     return item
 
