@@ -6,17 +6,22 @@ Paths: https://docs.anthropic.com/en/api
 from __future__ import annotations
 
 from .anthropic import Anthropic
+from .anthropic_complete import AnthropicComplete
 from .batch_results import anthropic_results
 from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE"]
 
 
+_APIS = {"messages": "anthropic.messages", "complete": "anthropic.complete"}
+
+
 def _recognise(target: Target) -> Found | None:
-    if target.word != "messages":
+    api = _APIS.get(target.word)
+    if api is None:
         return None
     told = "anthropic-version" in target.headers or "anthropic" in target.segments or target.at("anthropic")
-    return Found("anthropic.messages") if target.custom or (told and target.before == "v1") else None
+    return Found(api) if target.custom or (told and target.before == "v1") else None
 
 
 def _fetched(target: Target) -> Found | None:
@@ -27,10 +32,11 @@ def _fetched(target: Target) -> Found | None:
 WIRE = Wire(
     name="anthropic",
     category="system.anthropic",
-    words=frozenset({"messages", "results"}),
+    words=frozenset({"messages", "complete", "results"}),
     recognise=_recognise,
     formats={
         "anthropic.messages": Format(Anthropic),
+        "anthropic.complete": Format(AnthropicComplete),
         "anthropic.batch_results": Format(anthropic_results, framing="lines", fetched=True),
     },
     fetched=_fetched,

@@ -1,0 +1,43 @@
+"""The call that a transport is having sent, for whoever may send it on by another library of ours.
+
+A transport of httpx's can be made on aiohttp: its call is recorded where httpx hands it over, and once is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from opentelemetry.context import attach, create_key, get_value, set_value
+
+from .context import current_frame
+from .recorder import Exchange
+
+_KEY = create_key("payi-underway")
+_T = TypeVar("_T")
+
+
+async def sending(exchange: Exchange, sent: Awaitable[_T]) -> _T:
+    """Wait for `sent`, in which `is_underway()` holds until the response has begun.
+
+    The value is set back rather than a token reset: a coroutine that nobody finishes is closed in another context.
+    """
+    outside = get_value(_KEY)
+    attach(set_value(_KEY, exchange))
+    try:
+        return await sent
+    finally:
+        attach(set_value(_KEY, outside))
+
+
+def is_underway() -> bool:
+    """Return whether what is sent here is a call that is recorded already.
+
+    What the sending has left behind does not count, such as a background task; nor does what an app in this process
+    sends to answer the call.
+    """
+    exchange = get_value(_KEY)
+    if not isinstance(exchange, Exchange) or not exchange.open or exchange.status is not None:
+        return False
+    frame = current_frame()
+    return exchange.scope is (None if frame is None else frame.scope)
