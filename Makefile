@@ -5,11 +5,13 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help demo test format lint types clean
+.PHONY: help demo test docs compat format lint types clean
 
 help:
 	@echo 'make demo    run both example apps against a stand-in provider, and see who spent what'
 	@echo 'make test    run the tests'
+	@echo 'make docs    write the pages that are made of tables in the code'
+	@echo 'make compat  run against the oldest and newest versions, and libraries that sit on SDKs'
 	@echo 'make format  format the code'
 	@echo 'make lint    check format and style'
 	@echo 'make types   check the types'
@@ -29,6 +31,12 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest
 
+docs: $(READY)
+	@$(BIN)/python -m tests.docs.providers_page
+
+compat: $(READY)
+	@$(BIN)/python -m tests.compat.run
+
 format: $(READY)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -41,4 +49,4 @@ types: $(READY)
 	@$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .compat .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -26,7 +26,7 @@ _undo: list[Callable[[], None]] = []
 
 
 def patch() -> None:
-    """Meter the clients of httpx, httpx2 and boto3, whichever are installed, and carry the context into threads.
+    """Meter the clients of httpx, httpx2, aiohttp and boto3, if installed, and carry the context into threads.
 
     Raises:
         ConfigurationError: a library's version has no such seam any more.
@@ -49,6 +49,7 @@ def patch() -> None:
                 )
         for client, metered in clients.items():
             _undo.append(_patch_client(client, metered))
+        _undo.append(when_imported("aiohttp.client", _patch_aiohttp))
         _undo.append(when_imported("botocore.endpoint", _patch_botocore))
         _undo.append(_carry_into_threads())
 
@@ -77,6 +78,12 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
             setattr(client, _SEAM, original)
 
     return undo
+
+
+def _patch_aiohttp(client: ModuleType) -> Callable[[], None]:
+    from .aiohttp import patch_session  # of no use to an app without aiohttp
+
+    return patch_session(client)
 
 
 def _patch_botocore(endpoint: ModuleType) -> Callable[[], None]:

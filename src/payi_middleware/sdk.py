@@ -73,7 +73,7 @@ def _hook(name: str, module: str, path: str, make: Callable[[Any], Any]) -> bool
 
 def _replace(owner: Any, attribute: str, value: Any) -> None:
     inherited = attribute not in vars(owner)
-    original = getattr(owner, attribute, None)
+    original = vars(owner).get(attribute)
     setattr(owner, attribute, value)
     _undo.append(partial(delattr, owner, attribute) if inherited else partial(setattr, owner, attribute, original))
 
@@ -147,14 +147,84 @@ def _ends(event: Any) -> bool:
     return (getattr(event, "type", None) or getattr(event, "event_type", None)) in ("message-end", "stream-end")
 
 
+def _noting(raise_for_response: Any) -> Any:
+    """Remember the call behind the headers of a response that is looked at: they alone are passed on (Google)."""
+
+    @wraps(raise_for_response)
+    def raise_noted(cls: Any, response: Any) -> Any:
+        _note(response)
+        return raise_for_response.__func__(cls, response)
+
+    return classmethod(raise_noted)
+
+
+def _note(response: Any) -> None:
+    try:
+        call = call_of(response)
+        if call is not None:
+            _remember(response.headers, call)
+    except Exception as error:  # noqa: BLE001 - fail open: the app gets its answer
+        warn("sdk link", "An answer could not be given its result: %s", type(error).__name__)
+
+
+class _Headers(dict[str, str]):
+    """Headers that lead to their call; copies and pickles are plain dicts."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, headers: dict[str, str], call: Call) -> None:
+        super().__init__(headers)
+        self.call = call
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _carrying(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Make an object's headers lead to the call of those that it is made with (Google, inside)."""
+
+    @wraps(init)
+    def init_carrying(self: Any, headers: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, headers, *args, **kwargs)
+        call = _remembered(headers)
+        if call is not None:
+            self.headers = _Headers(self.headers, call)
+
+    return init_carrying
+
+
+def _carried(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Link a model that is made with headers that lead to a call; one with a body hands them on (Google)."""
+
+    @wraps(init)
+    def init_linked(self: Any, /, **data: Any) -> None:
+        init(self, **data)
+        headers = data.get("headers")
+        if isinstance(headers, _Headers):
+            _remember(self, headers.call)
+            if "body" in data:
+                vars(self)["headers"] = headers
+
+    return init_linked
+
+
+def _remember(answer: Any, call: Call) -> None:
+    key = id(answer)
+    _calls[key] = (weakref.ref(answer, lambda _: _calls.pop(key, None)), call)
+
+
+def _remembered(answer: Any) -> Call | None:
+    linked = _calls.get(id(answer))
+    return linked[1] if linked is not None and linked[0]() is answer else None
+
+
 def _link(parsed: Any, response: Any) -> None:
     """Remember the call behind an answer, without keeping the answer alive for it, and show its result there."""
     try:
         call = response.extensions.get(CALL_EXTENSION)
         if call is None or not hasattr(parsed, "__dict__"):
             return
-        key = id(parsed)
-        _calls[key] = (weakref.ref(parsed, lambda _: _calls.pop(key, None)), call)
+        _remember(parsed, call)
         if not hasattr(type(parsed), ATTRIBUTE):
             with _lock:
                 if not hasattr(type(parsed), ATTRIBUTE):
@@ -179,17 +249,20 @@ def _looking_up(_: None) -> _LookedUp:
     return _LookedUp()
 
 
+_INNER = ("sdk_http_response", "http_response", "response", "_response", "_raw_stream", "_raw_response")
+
+
 def call_of(response: Any) -> Call | None:
-    """Find the provider call behind an SDK's answer or stream, or an httpx response."""
+    """Find the provider call behind an SDK's answer or stream, or a response of httpx or aiohttp."""
     for _ in range(4):
-        linked = _calls.get(id(response))
-        if linked is not None and linked[0]() is response:
-            return linked[1]
+        linked = _remembered(response)
+        if linked is not None:
+            return linked
         extensions = getattr(response, "extensions", None)
         if isinstance(extensions, dict) and isinstance(call := extensions.get(CALL_EXTENSION), Call):
             return call
         inner = None
-        for attribute in ("http_response", "response", "_response", "_raw_stream", "_raw_response"):
+        for attribute in _INNER:
             with suppress(Exception):
                 inner = inner or getattr(response, attribute, None)
         if inner is None:
@@ -245,6 +318,17 @@ _SEAMS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
         ),
         *_speakeasy("mistralai.azure.client", "chat", "ocr"),
         *_speakeasy("mistralai.gcp.client", "chat", "fim"),
+    ],
+    "google.genai": [
+        ("google.genai.errors", "APIError.raise_for_response", _noting),
+        ("google.genai.errors", "APIError.raise_for_async_response", _noting),
+        ("google.genai._api_client", "HttpResponse.__init__", _carrying),
+        ("google.genai.types", "HttpResponse.__init__", _carried),
+        ("google.genai._common", f"BaseModel.{ATTRIBUTE}", _looking_up),
+        *(
+            ("google.genai._gaos.utils.eventstreaming", f"{name}.{ATTRIBUTE}", _looking_up)
+            for name in ("Stream", "AsyncStream")
+        ),
     ],
     "cohere": [
         ("cohere.core.http_response", f"{name}.__init__", _holding) for name in ("HttpResponse", "AsyncHttpResponse")

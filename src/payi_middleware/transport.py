@@ -20,6 +20,7 @@ from .log import warn
 from .providers import maybe_inference
 from .recorder import Exchange, asettle_identity, begin, settle_identity
 from .stream_usage import ExtraChunk, asking_for_usage, is_signed
+from .underway import sending
 
 LIBRARIES = ("httpx", "httpx2")
 CALL_EXTENSION = "payi_call"
@@ -263,7 +264,10 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             metering = _Metering(request)
             metering.start()
             try:
-                response = await self._inner.handle_async_request(metering.sent)
+                sent = self._inner.handle_async_request(metering.sent)
+                if metering.exchange is not None and type(self._inner) is not module.AsyncHTTPTransport:
+                    sent = sending(metering.exchange, sent)  # it may run on aiohttp
+                response = await sent
             except BaseException as error:
                 if metering.exchange is not None:
                     metering.exchange.fail(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from typing import TypeVar
+from weakref import ref
 
 from opentelemetry.context import attach, create_key, get_value, set_value
 
@@ -21,9 +22,10 @@ async def sending(exchange: Exchange, sent: Awaitable[_T]) -> _T:
     """Wait for `sent`, in which `is_underway()` holds until the response has begun.
 
     The value is set back rather than a token reset: a coroutine that nobody finishes is closed in another context.
+    It is a weak reference, as a connection that is opened meanwhile keeps the context that it was opened in.
     """
     outside = get_value(_KEY)
-    attach(set_value(_KEY, exchange))
+    attach(set_value(_KEY, ref(exchange)))
     try:
         return await sent
     finally:
@@ -36,8 +38,9 @@ def is_underway() -> bool:
     What the sending has left behind does not count, such as a background task; nor does what an app in this process
     sends to answer the call.
     """
-    exchange = get_value(_KEY)
-    if not isinstance(exchange, Exchange) or not exchange.open or exchange.status is not None:
+    sent = get_value(_KEY)
+    exchange = sent() if isinstance(sent, ref) else None
+    if exchange is None or not exchange.open or exchange.status is not None:
         return False
     frame = current_frame()
     return exchange.scope is (None if frame is None else frame.scope)

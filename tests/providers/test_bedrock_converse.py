@@ -227,6 +227,17 @@ def test_the_metadata_is_the_end_of_a_stream_and_thoughts_are_no_answer() -> Non
     assert seen == [nothing, thinking, answering, answering, (True, True, True)]
 
 
+def test_the_end_is_seen_in_one_chunk_with_the_last_words() -> None:
+    match = matched(STREAM)
+    assert match is not None
+    reader = open_reader(match, 200, EVENT_STREAM)
+    assert not reader.feed(delta("Os"))
+    assert reader.feed(delta("lo") + stop() + metadata())
+    usage = reader.finish().usage
+    assert usage is not None
+    assert usage.output_tokens == 30
+
+
 def test_a_tool_call_is_an_answer() -> None:
     match = matched(STREAM)
     assert match is not None

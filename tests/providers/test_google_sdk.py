@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,11 @@ def test_a_stream_left_early_is_metered_with_what_it_had_counted(studio: Any, le
 
 
 @pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # the SDK derives from aiohttp's session
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the SDK knows no other
 async def test_async_generations_are_metered(studio: Any, server: GeminiServer, ledger_path: Path) -> None:
-    if importlib.util.find_spec("aiohttp") is not None:
-        pytest.skip("the SDK's async calls run on aiohttp where that is installed")
+    """They run on aiohttp where that is installed."""
+    assert studio._api_client._use_aiohttp()
     await ask_async(studio, server, ledger_path)
 
 

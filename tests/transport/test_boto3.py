@@ -14,10 +14,17 @@ from typing import Any
 
 import botocore.endpoint
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, EventStreamError, ResponseStreamingError
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    EventStreamError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 from urllib3.exceptions import ProtocolError
 
-from payi_middleware import Settings, flush, instrument, result_of, track_context, uninstrument
+from payi_middleware import Settings, instrument, result_of, track_context, uninstrument
 from payi_middleware.botocore import patch_endpoint
 from payi_middleware.exceptions import ConfigurationError
 from tests.providers.aws_frames import exception
@@ -244,7 +251,7 @@ def test_a_refusal_is_raised_as_ever_and_reported(
     instrument(settings)
     with pytest.raises(ClientError, match="model identifier") as raised:
         getattr(client(bedrock.url), operation)(modelId=MODEL, messages=MESSAGES)
-    assert type(pickle.loads(pickle.dumps(raised.value.response))) is dict
+    assert type(raised.value.response) is dict
     report = only_report(ledger_path)
     assert (report.http_status_code, report.failed, report.units) == (400, True, {})
     assert report.properties["system.failure"] == "ValidationException"
@@ -282,6 +289,20 @@ def test_an_exception_inside_a_stream_is_raised_as_ever_and_reported(
         list(stream)
     report = only_report(ledger_path)
     assert (report.http_status_code, report.properties["system.failure"]) == (299, "throttlingException")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed")
+def test_a_body_that_is_cut_off_between_two_reads_is_not_taken_for_whole(
+    bedrock: Bedrock, settings: Settings, ledger_path: Path
+) -> None:
+    raw = json.dumps(MESSAGE).encode()
+    bedrock.replies[:] = [Reply([raw], content_type="application/json", chunked=False, cut=True)]
+    instrument(settings)
+    body = client(bedrock.url).invoke_model(modelId=CLAUDE, body=b"{}")["body"]
+    assert body.read(len(raw)) == raw
+    with pytest.raises(IncompleteReadError):
+        body.read(1)
+    assert only_report(ledger_path).properties["system.stream"] == "ended before the provider's last event"
 
 
 @pytest.mark.filterwarnings("ignore:unclosed")
@@ -427,9 +448,12 @@ def test_a_version_without_the_seam_is_told_apart() -> None:
         patch_endpoint(module)
 
 
-def test_who_patched_after_us_keeps_their_patch(bedrock: Bedrock, settings: Settings, ledger_path: Path) -> None:
+def test_who_patched_after_us_keeps_their_patch_and_ours_does_nothing_any_more(
+    bedrock: Bedrock, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoint = botocore.endpoint.Endpoint
     original = endpoint._send
+    recorded: list[object] = []
     instrument(settings)
     ours = endpoint._send
 
@@ -440,8 +464,88 @@ def test_who_patched_after_us_keeps_their_patch(bedrock: Bedrock, settings: Sett
         endpoint._send = theirs
         uninstrument()
         assert endpoint._send is theirs
+        monkeypatch.setattr("payi_middleware.botocore.begin", lambda *begun: recorded.append(begun))
         client(bedrock.url).converse(modelId=MODEL, messages=MESSAGES)
     finally:
         endpoint._send = original
-    assert flush(10)
+    assert recorded == []
+
+
+def test_a_call_that_cannot_be_recorded_goes_on(
+    bedrock: Bedrock, settings: Settings, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("ours")
+
+    instrument(settings)
+    monkeypatch.setattr("payi_middleware.botocore.begin", broken)
+    assert client(bedrock.url).converse(modelId=MODEL, messages=MESSAGES)["output"] == CONVERSED["output"]
+    assert reports(ledger_path) == []
+
+
+class Raw:
+    """A body that is none of urllib3's, as a session of the app's own may give; it has no room for a watch."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self, sent: bytes) -> None:
+        self.sent = sent
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.sent
+
+
+def test_a_body_that_cannot_be_watched_reaches_the_app(settings: Settings, ledger_path: Path) -> None:
+    instrument(settings)
+    caller = client("http://127.0.0.1:9")
+    headers = {"content-type": "application/vnd.amazon.eventstream"}
+    caller._endpoint.http_session.send = lambda asked: AWSResponse(asked.url, 200, headers, Raw(b"".join(CONVERSATION)))
+    assert len(list(caller.converse_stream(modelId=MODEL, messages=MESSAGES)["stream"])) == len(CONVERSATION)
+    assert only_report(ledger_path).units == {}
+
+
+def test_an_interrupted_read_is_reported(bedrock: Bedrock, settings: Settings, ledger_path: Path) -> None:
+    """A read of urllib3's is interrupted by hand, as a signal cannot be aimed at one."""
+    bedrock.replies[:] = [whole(MESSAGE)]
+    instrument(settings)
+    body = client(bedrock.url).invoke_model(modelId=CLAUDE, body=b"{}")["body"]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    body._raw_stream._fp.read = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        body.read()
+    assert only_report(ledger_path).properties["system.stream"] == "ended before the provider's last event"
+
+
+def test_an_endpoint_that_answers_with_a_coroutine_is_left_alone(settings: Settings) -> None:
+    """aiobotocore's inherits from botocore's; it pins a version of botocore, so that only its shape is here."""
+
+    class Endpoint:
+        _endpoint_prefix = "bedrock-runtime"
+
+        def _send(self, request: object) -> object:
+            return request
+
+        def make_request(self, *_: object) -> object:
+            return self._later()
+
+        async def _later(self) -> str:
+            return "answer"
+
+    module: Any = type(sys)("endpoint")
+    module.Endpoint = Endpoint
+    undo = patch_endpoint(module)
+    coroutine: Any = Endpoint().make_request("operation", {})
+    with pytest.raises(StopIteration, match="answer"):
+        coroutine.send(None)
+    undo()
+
+
+def test_a_redirect_is_no_answer(bedrock: Bedrock, settings: Settings, ledger_path: Path) -> None:
+    bedrock.replies[:] = [whole({"message": "elsewhere"}, 307)]
+    instrument(settings)
+    with pytest.raises(ClientError):
+        client(bedrock.url).converse(modelId=MODEL, messages=MESSAGES)
     assert reports(ledger_path) == []

@@ -22,8 +22,11 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # I/O
     "third": (
         "recorder",
+        "underway",
         "importing",
         "transport",
+        "aiohttp_body",
+        "aiohttp",
         "botocore",
         "neighbours",
         "patching",
@@ -137,6 +140,7 @@ def test_the_rooms_named_here_exist() -> None:
 
 
 HEAVY = [
+    "aiohttp",
     "sqlalchemy",
     "genai_prices",
     "starlette",

@@ -36,7 +36,7 @@ class Events:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the events that `chunk` (at most 32 KiB) completes, each with its blank line; often just `chunk`."""
-        if not self._pending and chunk.endswith(b"\n\n"):
+        if not self._pending and not self._ended_in_cr and chunk.endswith((b"\n\n", b"\r\n\r\n")):
             return chunk  # it would take a stream of mixed line ends to be wrong here, and `each_event` sees to those
         return self._feed_slowly(chunk)
 

@@ -30,28 +30,32 @@ MESSAGE_MODEL = "claude-haiku-4-5"
 class Metered:
     """The stand-in provider, who asked it, and the objects that must have shown their result."""
 
-    def __init__(self, provider: Provider, ledger: Path) -> None:
+    def __init__(self, provider: Provider, settings: Settings) -> None:
         self.provider = provider
-        self._ledger = ledger
+        self.settings = settings
         self._users: set[str] = set()
         self._promised: list[tuple[str, Any]] = []
 
     @contextmanager
     def asking(self, user: str) -> Iterator[str]:
         """Ask for `user`, with the prompt that is yielded."""
-        self._users.add(user)
         with track_context(user_id=user):
-            yield f"Where did {user} leave the keys?"
+            yield self.prompt(user)
+
+    def prompt(self, user: str) -> str:
+        """Return a prompt that tells who asks."""
+        self._users.add(user)
+        return f"Where did {user} leave the keys?"
 
     def promises(self, user: str, answer: Any) -> None:
         """Note an object that must have an `xproxy_result` in the end."""
         self._promised.append((user, answer))
 
     def check(self, calls: int) -> None:
-        """Raise AssertionError unless `calls` provider calls are in the ledger, each once and as the provider saw it."""
+        """Raise AssertionError unless `calls` provider calls are booked, each once and as the provider saw it."""
         assert flush(20), "not delivered in time"
         asked = self.provider.requests
-        with Ledger(self._ledger) as ledger:
+        with Ledger(self.settings.ledger) as ledger:
             booked = ledger.requests(limit=1000)
         assert len(asked) == calls, f"the provider was asked {len(asked)} times instead of {calls}"
         assert delivered() == calls, f"{delivered()} reports instead of {calls}"
@@ -97,10 +101,10 @@ def metered() -> Iterator[Metered]:
     complaints = _Complaints()
     logging.getLogger("payi_middleware").addHandler(complaints)
     with tempfile.TemporaryDirectory() as folder, Provider() as provider:
-        ledger = Path(folder) / "payi.db"
-        instrument(Settings(ledger=ledger))
+        settings = Settings(ledger=Path(folder) / "payi.db", header_wait=10.0)
+        instrument(settings)
         try:
-            yield Metered(provider, ledger)
+            yield Metered(provider, settings)
         finally:
             uninstrument()
             meter.close_all()
