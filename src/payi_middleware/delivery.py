@@ -127,6 +127,7 @@ class Delivery:
         self._pid = os.getpid()
         self._inbox: queue.SimpleQueue[Exchange | _Barrier | _Opening | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._taking = threading.Lock()
         self._idle = threading.Condition()
         self._under_way: set[int] = set()
@@ -284,7 +285,7 @@ class Delivery:
                 return
 
     def _sink_in_use(self) -> Sink:
-        with self._lock:
+        with self._opening:  # not the queue's lock: opening loads libraries and files, and the app's thread takes that
             if self._sink is None:
                 self._sink = self._open_sink()
             return self._sink

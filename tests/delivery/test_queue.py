@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.context import get_current
 
 from payi_middleware import IngestError, Settings, flush, get_context, instrument, result_of, track_context
+from payi_middleware import meter as meter_module
 from payi_middleware.context import current_frame
 from payi_middleware.demo.provider import Provider
 from payi_middleware.service.ledger import Ledger
@@ -188,3 +189,28 @@ def test_delivering_threads_started_by_a_burst_see_no_request(
     assert flush(10)
     assert seen == [(None, None, True)] * 20
     assert {request.user_id for request in ingest.ledger.requests()} == {"alice"}
+
+
+def test_the_app_does_not_wait_while_the_sink_is_being_opened(
+    provider: Provider, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening the embedded ledger loads half a second of libraries; a real one cannot be made to hang at that."""
+    entered, opened = Event(), Event()
+
+    def slow(settings: Settings) -> Any:
+        entered.set()
+        assert opened.wait(30)
+        return open_sink(settings)
+
+    open_sink = meter_module.open_sink
+    monkeypatch.setattr(meter_module, "open_sink", slow)
+    instrument(Settings(ledger=ledger_path)).open()
+    assert entered.wait(10)
+    app = Thread(target=_calls, args=(provider, 3))
+    app.start()
+    app.join(10)
+    waited = app.is_alive()
+    opened.set()
+    app.join(10)
+    assert not waited
+    assert len(reports(ledger_path)) == 3
