@@ -55,6 +55,8 @@ class Gemini:
         self._finish: str | None = None
         self._blocked: str | None = None
         self._last = b""
+        self._unread = b""
+        self._form = b""
         self._counted: dict[str, bytes] = {}  # by counter
         self._calls = Kept(49_152)
         self._error: dict[str, Any] = {}
@@ -72,8 +74,9 @@ class Gemini:
             and b'"error"' not in block
             and block.find(_USAGE) == at
         ):
-            self._count(block[at : at + _USAGE_LIMIT])  # nearly every event of a stream ends here
+            self._newest(block[at : at + _USAGE_LIMIT])  # nearly every event of a stream ends here
             return False
+        self._settle()
         for event in each_event(block):
             self._keep(event)
         return b'"error"' in block and not self._error and self._fails(block)
@@ -98,6 +101,20 @@ class Gemini:
             self._call(event)
         if b'"blockReason"' in event:
             self._blocked = self._blocked or _found(_BLOCK, event)
+
+    def _newest(self, usage: bytes) -> None:
+        """Keep the usage of an event; looked into only if it may hold other counters than the one before."""
+        form = usage.translate(None, b"0123456789")
+        if form != self._form:
+            self._settle()
+            self._form = form
+        self._unread = usage
+
+    def _settle(self) -> None:
+        """Look into the usage that was kept last."""
+        if self._unread:
+            self._count(self._unread)
+            self._unread = self._form = b""
 
     def _count(self, usage: bytes) -> None:
         """Keep the usage as the last one of each counter that it has; one without any counts nothing yet."""
@@ -134,6 +151,7 @@ class Gemini:
 
     def streamed(self) -> Answer:
         """Return the facts of the events seen."""
+        self._settle()
         before = {name: _usage_of(raw) for name, raw in self._counted.items()}
         told = joined(_usage_of(self._last), before)
         usage = usage_from(told, self._model or self._asked)
