@@ -145,9 +145,9 @@ class Exchange:
             self.content = []
         if current.proxy:
             warn("proxy", "proxy=True is not available in this version: the call goes to the provider directly")
+        owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if self.scope is not None:
             self.scope.add(self.call)
-        owner.expect()
         self._begun = datetime.now(UTC)
         self._started = perf_counter()
 
