@@ -2,16 +2,20 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests wait for servers and processes much of the time: one worker more than there are cores.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 )))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help demo test docs compat format lint types clean
+.PHONY: help demo test docs compat bench bench-quick format lint types clean
 
 help:
 	@echo 'make demo    run both example apps against a stand-in provider, and see who spent what'
 	@echo 'make test    run the tests'
 	@echo 'make docs    write the pages that are made of tables in the code'
 	@echo 'make compat  run against the oldest and newest versions, and libraries that sit on SDKs'
+	@echo 'make bench   measure what it costs, and what others cost; writes docs/benchmarks.md (25 minutes)'
+	@echo 'make bench-quick  compare what it costs with benchmarks/baseline.json (below 3 minutes)'
 	@echo 'make format  format the code'
 	@echo 'make lint    check format and style'
 	@echo 'make types   check the types'
@@ -29,13 +33,20 @@ demo: $(READY)
 	@$(BIN)/payi-middleware demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 docs: $(READY)
 	@$(BIN)/python -m tests.docs.providers_page
 
 compat: $(READY)
 	@$(BIN)/python -m tests.compat.run
+
+bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@$(BIN)/python -m benchmarks.peers
+
+bench-quick: $(READY)
+	@$(BIN)/python -m benchmarks.peers.quick
 
 format: $(READY)
 	@$(BIN)/ruff format .
@@ -49,4 +60,4 @@ types: $(READY)
 	@$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .compat .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .compat .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

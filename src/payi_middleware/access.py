@@ -13,8 +13,9 @@ from .annotations import NOTHING, Annotations
 from .calls import Call, await_settled, wait
 from .context import RequestScope, current_frame, process_defaults
 from .exceptions import IngestError, IngestTimeoutError
+from .identifying import asettle_identity, settle_identity
 from .meter import Meter, default_meter
-from .recorder import asettle_identity, current_owner, settle_identity
+from .recorder import current_owner
 from .report import context_fields
 from .results import XproxyResult
 from .sdk import call_of
@@ -27,7 +28,7 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call. Blocks this thread; in async code, use `aresult_of`.
 
     Args:
-        response: what the provider's SDK handed out, its stream, or the httpx response.
+        response: what the provider's SDK handed out, its stream, or the HTTP library's response.
         timeout: seconds to wait at most.
 
     Raises:
@@ -37,14 +38,14 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """
     call = _known_call(response)
     wait((call,), timeout, patient=True)
-    return _outcome(call, timeout)
+    return call.fetch() if call.fetch is not None else _outcome(call, timeout)
 
 
 async def aresult_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call; see `result_of`."""
     call = _known_call(response)
     await await_settled((call,), timeout, patient=True)
-    return _outcome(call, timeout)
+    return await anyio.to_thread.run_sync(call.fetch) if call.fetch is not None else _outcome(call, timeout)
 
 
 def _known_call(response: object) -> Call:

@@ -14,17 +14,22 @@ from typing import Any
 from aiohttp import payload
 from aiohttp.client_exceptions import ClientResponseError
 from aiohttp.formdata import FormData
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from .aiohttp_body import Watched, hold
+from .aiohttp_body import Sieved, Watched, hold
+from .aiohttp_refusal import refused_response
 from .annotations import NOTHING
 from .exceptions import ConfigurationError
+from .gatekeeping import aadmit
 from .headers import CALL_PREFIX, read_annotations
+from .identifying import asettle_identity
+from .limits.substituting import substituted
 from .log import warn
+from .metering import CALL_EXTENSION
 from .providers import maybe_inference
-from .recorder import Exchange, asettle_identity, begin
-from .transport import CALL_EXTENSION
+from .recorder import Exchange, begin
+from .stream_usage import ExtraChunk, asking_for_usage, is_signed, taking_out
 from .underway import is_underway
 
 _SEAM = ("_request", "_prepare_headers", "_build_url")
@@ -91,17 +96,29 @@ def _requesting(request: Any, wanted: list[bool]) -> Any:
 
 def _may_be_inference(url: Any) -> bool:
     if isinstance(url, str):
-        return maybe_inference(url.encode(errors="replace"))
-    return isinstance(url, URL) and maybe_inference(url.raw_path.encode())
+        return maybe_inference(f"{url}/".encode(errors="replace"))  # a host's root may be written without
+    if not isinstance(url, URL):
+        return False
+    path = url.raw_path
+    return maybe_inference((path if path != "/" else f"{url.raw_host}/").encode())
 
 
 async def _metered(request: Any, session: Any, method: str, url: Any, options: dict[str, Any]) -> Any:
     await asettle_identity()
+    decoding = options.get("auto_decompress")
+    decoded = session.auto_decompress if decoding is None else decoding
     exchange, options = _begin(session, method, url, options)
     if exchange is None:
         return await request(session, method, url, **options)
+    sent = _asking(exchange, session, url, options, decoded=decoded)
+    asked = sent is not options
+    if (refusal := await aadmit(exchange)) is not None:
+        return await refused_response(session, method, url, exchange, refusal, options.get("raise_for_status"))
+    exchange.proxying.stay(exchange, "aiohttp")
+    if exchange.model_instead is not None:
+        url, sent = _substituted(exchange, session, url, sent)
     try:
-        response = await request(session, method, url, **options)
+        response = await request(session, method, url, **sent)
     except ClientResponseError as error:
         _refuse(error, exchange)
         await hold(exchange)
@@ -109,8 +126,7 @@ async def _metered(request: Any, session: Any, method: str, url: Any, options: d
     except BaseException as error:
         exchange.fail(error)
         raise
-    decoding = options.get("auto_decompress")
-    _watch(response, exchange, decoded=session.auto_decompress if decoding is None else decoding)
+    _watch(response, exchange, decoded=decoded, asked=asked)
     if not exchange.open:
         await hold(exchange)
     return response
@@ -141,6 +157,58 @@ def _begin(session: Any, method: str, url: Any, options: dict[str, Any]) -> tupl
         warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
         return None, options
     return exchange, options
+
+
+def _asking(exchange: Exchange, session: Any, url: Any, options: dict[str, Any], *, decoded: bool) -> dict[str, Any]:
+    """Return the options to request with so that a stream tells its usage; the same ones if there is nothing to ask."""
+    try:
+        query = f"{URL.build(query=options.get('params')).raw_query_string}&{session._build_url(url).raw_query_string}"
+        if not exchange.may_ask_for_usage(query):
+            return options
+        headers = _Final(session._prepare_headers(options.get("headers")))
+        body = None if is_signed(headers) else asking_for_usage(exchange.request)
+        if body is None:
+            return options
+        headers.popall("content-length", None)
+        if not decoded:
+            headers["accept-encoding"] = "identity"  # an event cannot be taken out of compressed bytes
+        return {**options, "headers": headers, "data": _replaced(options["data"], body)}
+    except Exception as error:  # noqa: BLE001 - fail open: it is sent as the app wrote it
+        warn("asking", "A stream could not be asked for its usage: %s", type(error).__name__)
+        return options
+
+
+def _substituted(exchange: Exchange, session: Any, url: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return URL and options of the request that asks for another model, since a limit runs out."""
+    try:
+        target, headers = session._build_url(url), _Final(session._prepare_headers(options.get("headers")))
+        body = _body(options.get("data"))
+        changed = (
+            None if is_signed(headers) else substituted(exchange, target.raw_path, body, exchange.model_instead or "")
+        )
+        if changed is None:
+            warn("substitute", "A call could not be made with another model: it is signed, or names none")
+            return url, options
+        headers.popall("content-length", None)
+        url = URL.build(
+            scheme=target.scheme,
+            authority=target.raw_authority,
+            path=changed.path,
+            query_string=target.raw_query_string,
+            encoded=True,
+        )
+        data = options.get("data") if changed.body is body else _replaced(options["data"], changed.body or b"")
+        return url, {**options, "headers": headers, "data": data}
+    except Exception as error:  # noqa: BLE001 - fail open: it is sent as the app wrote it
+        warn("substitute", "A call could not be made with another model: %s", type(error).__name__)
+        return url, options
+
+
+def _replaced(data: Any, body: bytes) -> Any:
+    """Return `body` in the form of the body that it stands in for, as the content type follows from that."""
+    if isinstance(data, payload.Payload):
+        return payload.BytesPayload(body, headers=data.headers)
+    return body.decode() if isinstance(data, str) else body
 
 
 def _with_json_written(session: Any, options: dict[str, Any]) -> dict[str, Any]:
@@ -182,19 +250,44 @@ def _refuse(error: ClientResponseError, exchange: Exchange) -> None:
         exchange.finish()
 
 
-def _watch(response: Any, exchange: Exchange, *, decoded: bool) -> None:
+def _watch(response: Any, exchange: Exchange, *, decoded: bool, asked: bool) -> None:
     """Watch the reading of a response's body; one that was read already, say by a middleware, ends the exchange."""
     try:
         if response.status == 101:  # a websocket
             exchange.discard()
         elif exchange.respond(response.status, response.headers, decoded=decoded):
             response.extensions = {CALL_EXTENSION: exchange.call}
+            extra = taking_out(response.status, response.headers, decoded=decoded) if asked else None
             if response._body is not None:
                 exchange.feed(response._body)
             if response._body is not None or response.content.at_eof():
                 exchange.finish(complete=True)
+                _sieve_read(response, extra)
             else:
                 response.content = Watched(response.content, exchange)
+                _sieve(response, extra)
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
         warn("respond", "A provider response could not be watched: %s", type(error).__name__)
         exchange.fail(error)
+
+
+def _sieve(response: Any, extra: ExtraChunk | None) -> None:
+    """Take the chunk that was asked for out of what the app will read."""
+    if extra is not None and (not extra.decodes or _without_encoding(response)):
+        response.content = Sieved(response.content, extra)
+
+
+def _without_encoding(response: Any) -> bool:
+    """Take the content encoding out of a response's headers; return whether that went well."""
+    name = "content-encoding"
+    kept = [(key, value) for key, value in response.headers.items() if key.lower() != name]
+    raw = tuple((key, value) for key, value in response.raw_headers if key.lower() != name.encode())
+    response._headers, response._raw_headers = CIMultiDictProxy(CIMultiDict(kept)), raw
+    response._cache.clear()  # of its properties, each of which is one of its fields
+    return name not in response.headers
+
+
+def _sieve_read(response: Any, extra: ExtraChunk | None) -> None:
+    """Take it out of what was read before the app gets the response."""
+    if extra is not None and not extra.decodes and response._body:
+        response._body = extra.pass_on(response._body) + extra.rest()

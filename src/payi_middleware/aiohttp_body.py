@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp.client_exceptions import ClientError
+from aiohttp.client_exceptions import ClientError, ClientPayloadError
+from aiohttp.streams import StreamReader
 
 from .calls import await_settled
 from .recorder import Exchange
+from .stream_usage import ExtraChunk, UndecodableError
 
 
 async def hold(exchange: Exchange) -> None:
@@ -123,3 +125,55 @@ class Watched:
 
     def __del__(self) -> None:
         self._exchange.finish(finalising=True)
+
+
+class Sieved(StreamReader):
+    """What an app reads of a stream that an event is taken out of: a reader of aiohttp's own, filled as it is read.
+
+    It says of its connection, of failures and of the server's chunks what the stream's own reader says.
+    """
+
+    __slots__ = ("_extra", "_inner")
+
+    def __init__(self, inner: Watched, extra: ExtraChunk) -> None:
+        super().__init__(_Unpaced(), inner.get_read_buffer_limits()[0])  # type: ignore[arg-type]
+        self.begin_http_chunk_receiving()
+        self._inner = inner
+        self._extra = extra
+
+    async def _wait(self, func_name: str) -> None:
+        """Get more to read: where every read of a `StreamReader` waits while it has nothing."""
+        chunk, chunk_ended = await self._inner.readchunk()
+        ended = self._inner.at_eof()
+        try:
+            self.feed_data(self._extra.pass_on(chunk))
+        except UndecodableError as error:
+            raise ClientPayloadError(str(error)) from None
+        if ended:
+            self.feed_data(self._extra.rest())
+        if chunk_ended:
+            self.end_http_chunk_receiving()
+        if ended:
+            self.feed_eof()
+
+    def exception(self) -> Any:
+        """Return what went wrong with the connection."""
+        return self._inner.exception()
+
+    def set_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Give up the rest of the body."""
+        super().set_exception(*args, **kwargs)
+        self._inner.set_exception(*args, **kwargs)
+
+
+class _Unpaced:
+    """Stand in for a reader's connection, which is paced by the reader behind it."""
+
+    connected = True
+    _reading_paused = False
+
+    def pause_reading(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def resume_reading(self, *_: Any, **__: Any) -> None:
+        pass

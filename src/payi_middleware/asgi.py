@@ -9,14 +9,21 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from .blocking import blocked_answer, refused
 from .calls import await_settled
 from .context import Frame, RequestScope, bind
 from .exceptions import ConfigurationError
 from .identity import Identity, Source
 from .log import warn
 from .meter import Meter, install
-from .responding import decorated
+from .responding import HeaderList, decorated, exposing, is_streaming, without_calls
 from .settings import Settings
+from .streaming.asgi_results import AsgiAnswer
+from .streaming.earlier import Entry
+from .streaming.ending import Ending
+from .streaming.events import tail_of
+from .streaming.late import Late, is_wanted
+from .streaming.trailers import EXTENSION, accepts_trailers, announced
 
 # Starlette's own aliases, so that type checkers accept the middleware where Starlette expects one.
 Scope = MutableMapping[str, Any]
@@ -57,9 +64,11 @@ class PayiMiddleware:
         self._own_identity = identity is not None
         self._meter: Meter | None = None
         self._error: ConfigurationError | None = None
+        self._late: Late | None = None
         try:
             self._meter = install(settings)
             self._identity = Identity(identity, self._meter.settings)
+            self._late = Late(self._meter, awaits=True) if is_wanted(self._meter.settings) else None
         except ConfigurationError as error:
             if not _in_event_loop():
                 raise
@@ -81,7 +90,7 @@ class PayiMiddleware:
                 outer.identifications.append(self._identity.of(AsgiIncoming(scope)))
             await self.app(scope, receive, send)
         else:
-            await _Request(meter, self._identity, scope, send).serve(self.app, receive)
+            await _Request(meter, self._identity, self._late, scope, send).serve(self.app, receive)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._error is not None:
@@ -92,6 +101,8 @@ class PayiMiddleware:
         async def send_flushed(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed") and self._meter:
                 await anyio.to_thread.run_sync(self._meter.close, abandon_on_cancel=True)
+                if self._late is not None:
+                    await anyio.to_thread.run_sync(self._late.drain, abandon_on_cancel=True)
             await send(message)
 
         if self._meter:
@@ -102,48 +113,126 @@ class PayiMiddleware:
 class _Request:
     """One http request or websocket connection."""
 
-    def __init__(self, meter: Meter, identity: Identity, scope: Scope, send: Send) -> None:
+    def __init__(self, meter: Meter, identity: Identity, late: Late | None, scope: Scope, send: Send) -> None:
         self._meter = meter
+        self._late = late
         self._scope = scope
         self._send = send
+        self._ending: Ending | None = None
+        self._entry: Entry | None = None
         self._request = meter.new_scope()
         self._request.identifications.append(identity.of(AsgiIncoming(scope)))
         scope[SCOPE_KEY] = self._request
         scope.setdefault("state", {})["payi"] = self._request
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
+        send = self._send_decorated
+        if self._scope["type"] == "http":
+            if (answer := self._results()) is not None:
+                send = answer.send
+            elif self._meter.settings.blocked_status is not None and await self._answered():
+                return
         unbind = bind(Frame(self._request))
         try:
-            await app(self._scope, receive, self._send_decorated)
+            await app(self._scope, receive, send)
         finally:
             unbind()
             self._request.close()
+            if self._late is not None:
+                await self._late.aend(self._request, self._entry, self._scope)
+
+    def _results(self) -> AsgiAnswer | None:
+        """Return what answers the request, if it asks what an earlier one cost."""
+        late, scope = self._late, self._scope
+        if late is None:
+            return None
+        asked = late.asked_id(scope["method"], scope.get("root_path", ""), scope["path"])
+        return None if asked is None else AsgiAnswer(late, asked, self._request, self._send)
+
+    async def _answered(self) -> bool:
+        """Answer in the app's place if the limits of all its calls refuse them."""
+        status = self._meter.settings.blocked_status
+        if status is None or not (limit_ids := self._meter.refusing(self._request)):
+            return False
+        headers, body = blocked_answer(status, limit_ids, summary=self._meter.headers_mode(self._scope) != "off")
+        if self._is_cross_origin:
+            headers = exposing(headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+        await self._send({"type": "http.response.body", "body": body})
+        self._request.close()
+        if self._late is not None:
+            await self._late.arefuse(refused(limit_ids), self._scope)
+        return True
 
     async def _send_decorated(self, message: Message) -> None:
         if message["type"] in _RESPONSE_STARTS:
             message = await self._decorated(message)
+        elif self._ending is not None:
+            await self._ending.send(message)
+            return
         await self._send(message)
 
     async def _decorated(self, message: Message) -> Message:
         try:
-            if self._meter.headers_mode(self._scope) == "off":
+            scope, late = self._scope, self._late
+            if shown := self._meter.headers_mode(scope) != "off":
+                if not self._request.identified:
+                    await self._request.asettle_identity()
+                if self._request.tally.count:
+                    await self._wait()
+            if late is not None and late.answers:
+                await self._request.asettle_identity()
+                self._entry = late.begin(self._request)
+            events = self._meter.settings.sse_summary
+            if not shown and not events:
                 return message
-            await self._wait()
+            follows = events or late is not None or EXTENSION in (scope.get("extensions") or ())
+            if not follows and not self._request.tally.count and not self._is_cross_origin:
+                return {**message, "headers": without_calls(message["status"], message.get("headers", ()))}
             own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
-            cross_origin = any(name == b"origin" for name, _ in self._scope["headers"])
-            headers = decorated(self._request, message["status"], own, cross_origin=cross_origin)
-            encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            begun = message
+            if shown:
+                more = [] if late is None else late.headers(self._entry, scope.get("root_path", ""))
+                headers = decorated(
+                    self._request, message["status"], own, cross_origin=self._is_cross_origin, more=more
+                )
+                message = {**message, "headers": _encoded(headers)}
+            if events or EXTENSION in (scope.get("extensions") or ()):
+                message = self._with_end(begun, message, own, shown=shown)
         except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
             warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)
+        return message
+
+    @property
+    def _is_cross_origin(self) -> bool:
+        return any(name == b"origin" for name, _ in self._scope["headers"])
+
+    def _with_end(self, begun: Message, message: Message, own: HeaderList, *, shown: bool) -> Message:
+        """Prepare what follows the last byte of the body.
+
+        Args:
+            begun: the app's message that starts the response;
+            message: the one that is sent.
+        """
+        scope, settings = self._scope, self._meter.settings
+        if scope["type"] != "http":
             return message
-        return {**message, "headers": encoded}
+        trailers = shown and settings.trailers and accepts_trailers(scope) and is_streaming(message["status"], own)
+        wanted = settings.sse_summary
+        tail = None
+        if wanted and (wanted is True or wanted(scope)):
+            tail = tail_of(scope["method"], message["status"], own)
+        if trailers or tail is not None:
+            tally = self._request.tally
+            self._ending = Ending(begun, tally, self._send, patience=self._patience, trailers=trailers, tail=tail)
+        return {**message, "trailers": True, "headers": announced(scope, message["headers"])} if trailers else message
+
+    def _patience(self) -> float:
+        return self._meter.settings.stream_wait if self._meter.available else 0.0
 
     async def _wait(self) -> None:
-        request = self._request
-        if not request.identified:
-            await request.asettle_identity()
         seconds = self._meter.settings.header_wait
-        if seconds and self._meter.available and (due := request.due):
+        if seconds and self._meter.available and (due := self._request.due):
             await await_settled(due, seconds)
 
 
@@ -194,6 +283,10 @@ def decode_header(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _encoded(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def _in_event_loop() -> bool:

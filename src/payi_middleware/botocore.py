@@ -8,17 +8,24 @@ retries: the provider has seen and answered each, and a first one that timed out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache, wraps
+from collections.abc import Callable
+from functools import partial, wraps
+from io import BytesIO
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from .calls import Call, wait
+from .calls import Call
 from .exceptions import ConfigurationError
+from .gatekeeping import admit
+from .identifying import settle_identity
+from .limits.refusal import Refusal
 from .log import warn
-from .recorder import Exchange, begin, settle_identity
-from .transport import CALL_EXTENSION
+from .metering import CALL_EXTENSION
+from .proxying.over_botocore import send_through
+from .recorder import Exchange, begin
+from .routing import Asked
+from .urllib3_body import hold, watch
 
 RESULT = "xproxy_result"
 """The key of the result in an answer of boto3."""
@@ -76,8 +83,15 @@ def _metering(send: Any) -> Any:
         exchange = _begin(request)
         if exchange is None:
             return send(self, request)
+        if (refusal := admit(exchange)) is not None:
+            return _refused(request, exchange, refusal)
+        if exchange.model_instead is not None:  # the signature is over the path that names the model
+            warn("substitute", "A call of boto3 cannot be made with another model: it is signed")
         try:
-            response = send(self, request)
+            passage = exchange.proxying.passage(exchange, partial(_asked, request))
+            response = None if passage is None else send_through(passage, request, partial(send, self))
+            if response is None:
+                response = send(self, request)
         except BaseException as error:
             exchange.fail(error)
             raise
@@ -115,8 +129,24 @@ def _begin(request: Any) -> Exchange | None:
     return exchange
 
 
+def _asked(request: Any) -> Asked:
+    url = urlsplit(request.url)
+    return Asked(url.scheme, url.netloc, url.path, url.query)
+
+
 def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _refused(request: Any, exchange: Exchange, refusal: Refusal) -> Any:
+    """Return the answer to a call that is not made."""
+    from botocore.awsrequest import AWSResponse  # here it is loaded already
+    from urllib3 import HTTPResponse
+
+    raw = HTTPResponse(body=BytesIO(refusal.body), headers=refusal.headers, preload_content=False)
+    response = AWSResponse(request.url, refusal.status, raw.headers, raw)
+    response.extensions = {CALL_EXTENSION: exchange.call}
+    return response
 
 
 def _watch(response: Any, exchange: Exchange, *, streamed: bool) -> None:
@@ -127,105 +157,15 @@ def _watch(response: Any, exchange: Exchange, *, streamed: bool) -> None:
             return
         response.extensions = {CALL_EXTENSION: exchange.call}
         if streamed:
-            length = headers.get("content-length") or ""
-            raw: Any = response.raw
-            raw.payi_watch = _Watch(exchange, int(length) if length.isdecimal() else None)
-            raw.__class__ = _watched(raw.__class__)
+            sieve = None if exchange.passage is None else exchange.passage.sieve
+            watch(response.raw, exchange, response.status_code, headers, sieve=sieve)
             return
         exchange.feed(response.content)
         exchange.finish(complete=True)
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
         warn("respond", "A provider response could not be watched: %s", type(error).__name__)
         exchange.fail(error)
-    _hold(exchange)
-
-
-def _hold(exchange: Exchange) -> None:
-    if not exchange.open and (seconds := exchange.held_for):
-        wait((exchange.call,), seconds)
-
-
-class _Watch:
-    """Follow the reading of one body to its end."""
-
-    __slots__ = ("exchange", "left", "reading")
-
-    def __init__(self, exchange: Exchange, length: int | None) -> None:
-        self.exchange = exchange
-        self.left = length
-        self.reading = False  # urllib3 closes a response that breaks before it says so
-
-    def during(self, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Read, and see to it that a failure is reported."""
-        self.reading = True
-        try:
-            return read(*args, **kwargs)
-        except Exception as error:
-            self.exchange.fail(error)
-            raise
-        except BaseException:  # an interrupt, a killed greenlet
-            self.exchange.finish(finalising=True)
-            raise
-        finally:
-            self.reading = False
-
-    def take(self, chunk: bytes) -> None:
-        """See the next bytes."""
-        if not self.exchange.open:
-            return
-        if self.left is not None:
-            self.left -= len(chunk)
-        if self.exchange.feed(chunk):
-            _hold(self.exchange)
-        elif self.left == 0:
-            self.end()
-
-    def end(self) -> None:
-        """See the body's end, be it that the connection was cut off."""
-        if self.exchange.open:
-            self.exchange.finish(complete=not self.left)
-            _hold(self.exchange)
-
-
-@cache
-def _watched(base: Any) -> Any:
-    """Make a class of urllib3's responses whose reads are watched.
-
-    A response becomes one in place: whatever the app or botocore does with it, down to its socket, stays as it is.
-    """
-
-    class Watched(base):  # type: ignore[misc]
-        payi_watch: _Watch
-
-        def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> Any:
-            watch = self.payi_watch
-            chunk = watch.during(super().read, amt, *args, **kwargs)
-            watch.take(chunk)
-            if amt is None or amt < 0 or (not chunk and amt):
-                watch.end()
-            return chunk
-
-        def read_chunked(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-            watch = self.payi_watch
-            chunks = super().read_chunked(*args, **kwargs)
-            while (chunk := watch.during(next, chunks, None)) is not None:
-                watch.take(chunk)
-                yield chunk
-            watch.end()
-
-        def close(self) -> None:
-            try:
-                super().close()
-            finally:
-                if not self.payi_watch.reading:
-                    self.payi_watch.exchange.finish(finalising=True)
-
-        def __del__(self) -> None:
-            self.payi_watch.exchange.finish(finalising=True)
-            super().__del__()
-
-    Watched.__name__, Watched.__qualname__, Watched.__module__ = base.__name__, base.__qualname__, base.__module__
-    return Watched
+    hold(exchange)
 
 
 class BedrockAnswer(dict[str, Any]):

@@ -9,9 +9,9 @@ from functools import partial
 from time import monotonic
 
 import anyio
-import anyio.lowlevel
 
 from .results import XproxyResult
+from .waking import loop_waker
 
 
 class Call:
@@ -21,18 +21,41 @@ class Call:
     by the thread that registered it, whichever comes second. A finaliser may interrupt any of this code.
     """
 
-    __slots__ = ("__weakref__", "_listeners", "_waiters", "due", "error", "postponed", "result", "settled")
+    __slots__ = (
+        "__weakref__",
+        "_listeners",
+        "_waiters",
+        "due",
+        "error",
+        "fetch",
+        "guess",
+        "postponed",
+        "provisional",
+        "result",
+        "settled",
+    )
 
     def __init__(self) -> None:
         self.result: XproxyResult | None = None
+        self.provisional: XproxyResult | None = None
+        self.guess: Callable[[], XproxyResult | None] | None = None
         self.error: BaseException | None = None
+        self.fetch: Callable[[], XproxyResult] | None = None
         self.due = False
         self.settled = False
         self.postponed = False
         self._waiters: list[Callable[[], None]] = []
         self._listeners: list[Callable[[], None]] = []
 
-    # `due` is set when the call has ended and its report is on the way.
+    # `due` is set when the call has ended and its report is on the way. `provisional` is what is known without Pay-i:
+    # the limits that refused the call, or an estimated cost, which `guess` works out.
+
+    @property
+    def estimate(self) -> XproxyResult | None:
+        """What is known of the call without Pay-i."""
+        if self.provisional is None and (guess := self.guess) is not None:
+            self.provisional = guess()
+        return self.provisional
 
     def settle(self, result: XproxyResult | None, error: BaseException | None = None) -> None:
         """Record the outcome and wake whoever waits; later calls change nothing."""
@@ -43,6 +66,11 @@ class Call:
         self.settled = True
         _run(self._listeners)
         _run(self._waiters)
+
+    def settle_without_result(self, fetch: Callable[[], XproxyResult]) -> None:
+        """Record that the report was accepted, and how its result can be asked for."""
+        self.fetch = fetch
+        self.settle(None)
 
     def postpone(self) -> None:
         """Send those who wait on their way: the outcome will take its time, because Pay-i cannot be reached."""
@@ -87,7 +115,7 @@ async def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool 
     pending = _pending(calls, patient)
     if not pending:
         return
-    run_soon = _loop_waker()
+    run_soon = loop_waker()
     with anyio.move_on_after(timeout):
         for call in pending:
             arrived = anyio.Event()
@@ -104,15 +132,3 @@ def _tell(call: Call, waiter: Callable[[], None], patient: bool) -> None:
         call.on_settled(waiter)
     else:
         call.on_wait_over(waiter)
-
-
-def _loop_waker() -> Callable[[Callable[[], None]], None]:
-    """Return how another thread runs a callable on this event loop without waiting for it."""
-    loop = anyio.lowlevel.current_token().native_token
-    schedule = getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe  # type: ignore[attr-defined]
-
-    def run_soon(callback: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            schedule(callback)
-
-    return run_soon

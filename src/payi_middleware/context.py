@@ -7,7 +7,6 @@ set again below a `def` handler or a `BaseHTTPMiddleware` would be invisible abo
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -17,12 +16,10 @@ from opentelemetry.context import attach, create_key, get_current, set_value
 
 from .annotations import FIELDS, NOTHING, USE_CASE_FIELDS, Annotations, inherit
 from .calls import Call
-from .results import Summary, XproxyResult, summarise
+from .results import Summary, XproxyResult
+from .tally import Tally
 
 _KEY = create_key("payi-frame")
-_KEPT_CALLS = 128
-"""Calls of one request that are kept singly; a long-lived websocket's older ones are folded into totals."""
-
 _defaults = NOTHING
 
 
@@ -68,10 +65,7 @@ class RequestScope:
         "__weakref__",
         "_annotated",
         "_cache",
-        "_calls",
         "_defaults",
-        "_earlier",
-        "_earlier_calls",
         "_lock",
         "_made_up",
         "_parked",
@@ -79,6 +73,7 @@ class RequestScope:
         "identifications",
         "last_result",
         "owner",
+        "tally",
     )
 
     def __init__(self, defaults: Annotations | None = None, *, owner: Any = None) -> None:
@@ -91,10 +86,8 @@ class RequestScope:
         self._cache: tuple[tuple[Annotations, ...], Annotations] | None = None
         self._annotated = (NOTHING, NOTHING)
         self._made_up: str | None = None
-        self._calls: list[Call] = []
-        self._earlier: Summary | None = None
-        self._earlier_calls = 0
-        self._lock = threading.Lock()
+        self.tally = Tally()
+        self._lock = self.tally.lock
 
     def annotate(self, layer: Annotations = NOTHING, /, **annotations: Any) -> None:
         """Amend the request: what is named here wins over the identity sources.
@@ -124,6 +117,17 @@ class RequestScope:
         if self._made_up is None:
             self._made_up = str(uuid4())
         return self._made_up
+
+    @property
+    def asker(self) -> tuple[str | None, str | None]:
+        """Who makes the request, as its identity sources and `annotate` say: user id and account name.
+
+        The settings' defaults are nobody in particular.
+        """
+        layers = (*[identification.annotations for identification in self.identifications], *self._annotated)
+        user_ids = [layer.user_id for layer in layers if layer.user_id is not None]
+        accounts = [layer.account_name for layer in layers if layer.account_name is not None]
+        return (user_ids[-1] or None if user_ids else None), (accounts[-1] or None if accounts else None)
 
     @property
     def identified(self) -> bool:
@@ -159,29 +163,16 @@ class RequestScope:
 
     def add(self, call: Call) -> None:
         """Count a provider call as this request's."""
-        self._calls.append(call)
-        if len(self._calls) > _KEPT_CALLS:
-            self._fold()
+        self.tally.add(call)
 
     def remove(self, call: Call) -> None:
         """Take back a call that turned out to be none."""
-        with suppress(ValueError):
-            self._calls.remove(call)
-
-    def _fold(self) -> None:
-        with self._lock:
-            settled = [call for call in self._calls if call.settled]
-            self._earlier = summarise(
-                self._earlier_calls + len(settled), [call.result for call in settled], before=self._earlier
-            )
-            self._earlier_calls += len(settled)
-            for call in settled:
-                self._calls.remove(call)
+        self.tally.remove(call)
 
     @property
     def due(self) -> list[Call]:
         """The calls that have ended and whose results are not in; a stream that is still read is not among them."""
-        return [call for call in self._calls if call.due and not call.settled]
+        return self.tally.due
 
     def summary(self, *, streaming: bool = False) -> Summary:
         """Add up what is known of this request's provider calls.
@@ -189,14 +180,7 @@ class RequestScope:
         Args:
             streaming: the response's body may still make calls, so that nothing is final.
         """
-        with self._lock:
-            calls = list(self._calls)
-            return summarise(
-                self._earlier_calls + len(calls),
-                [call.result for call in calls],
-                streaming=streaming,
-                before=self._earlier,
-            )
+        return self.tally.summary(streaming=streaming)
 
 
 def _amended(taken: Annotations, given: Annotations, layer: Annotations) -> tuple[Annotations, Annotations]:

@@ -50,10 +50,22 @@ class IngestRefusedError(IngestError):
         status: the HTTP status of the answer, or of the item within a bulk answer.
         code: `xproxy_error.code`, the stable, machine-read reason; "unknown_error" if the answer had none.
         message: Pay-i's own explanation.
+        retry_after: seconds after which it may be tried again, where the answer said so.
+        limit_ids: the limits that it was refused for, where the answer named them.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        limit_ids: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(f"HTTP {status} {code}: {message}")
+        self.retry_after = retry_after
+        self.limit_ids = limit_ids
         self.status = status
         self.code = code
         self.message = message

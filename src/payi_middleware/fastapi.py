@@ -14,6 +14,7 @@ from .asgi import PayiMiddleware
 from .identity import Identity, Source
 from .meter import install
 from .settings import Settings
+from .streaming.late import Late
 
 _MARK = "_payi_instrumented"
 
@@ -38,7 +39,9 @@ def instrument_app(
     """
     if getattr(app, _MARK, False):
         return
-    Identity(identity, install(settings).settings)  # wrong ones are an error here, not when the server starts
+    meter = install(settings)  # what is wrong is an error here, not when the server starts
+    Identity(identity, meter.settings)
+    Late(meter, awaits=True)
     build = app.build_middleware_stack
 
     def build_outermost() -> ASGIApp:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from .annotations import NOTHING, Annotations
 from .log import warn
-from .results import Summary
+from .results import Summary, decimal_text
 
 CALL_PREFIX = "xproxy-"
 
@@ -111,6 +111,35 @@ def split_item(item: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]
     return headers, {field: value for field, value in item.items() if field not in _ITEM_HEADERS}
 
 
+_PRICED_AS = {"price_as_category": "xProxy-PriceAs-Category", "price_as_resource": "xProxy-PriceAs-Resource"}
+_PROPERTIES = {"properties": "xProxy-Request-Properties", "use_case_properties": "xProxy-UseCase-Properties"}
+
+
+def proxy_headers(item: Mapping[str, Any]) -> dict[str, str] | None:
+    """Write the annotations of a call as the headers that it goes through Pay-i's proxy with.
+
+    Args:
+        item: the context fields of a bulk item, its properties, `price_as_category` and `price_as_resource`.
+
+    Returns:
+        None if a value cannot travel in a header unharmed; see `split_item`. Properties always can: they go in base64.
+    """
+    split = split_item(item)
+    if split is None:
+        return None
+    headers, rest = split
+    for field, name in _PRICED_AS.items():
+        if (value := rest.get(field)) is not None:
+            if not _fits(value):
+                return None
+            headers[name] = value
+    for field, name in _PROPERTIES.items():
+        if properties := rest.get(field):
+            text = json.dumps(dict(properties), separators=(",", ":"))
+            headers[name] = b64encode(text.encode()).decode("ascii")
+    return headers
+
+
 def _fits(value: str) -> bool:
     return value.isascii() and value.isprintable() and value == value.strip() and bool(value)
 
@@ -131,6 +160,23 @@ _ROOM = {
 """Bytes that each list may take, so that all headers together stay below 4 KiB."""
 _WHOLE_DIGITS, _DECIMAL_PLACES = 15, 30
 """An amount with more is no amount of money, and could fill the room of all headers."""
+
+
+SUMMARY_HEADERS = (
+    "X-Payi-Calls",
+    "X-Payi-Status",
+    "X-Payi-Request-Id",
+    "X-Payi-Resource-Id",
+    "X-Payi-Use-Case-Id",
+    "X-Payi-Limits",
+    "X-Payi-Blocked-Limit-Ids",
+    "X-Payi-Cost",
+    "X-Payi-Cost-Input",
+    "X-Payi-Cost-Output",
+    "X-Payi-Cost-Currency",
+    "X-Payi-Cost-Source",
+)
+"""Every header that a summary may have."""
 
 
 def write_summary(summary: Summary) -> list[tuple[str, str]]:
@@ -161,12 +207,6 @@ def _is_writable(amount: Decimal | None) -> TypeGuard[Decimal]:
     if amount is None or not amount.is_finite():
         return False
     return amount.adjusted() < _WHOLE_DIGITS and int(amount.as_tuple().exponent) >= -_DECIMAL_PLACES
-
-
-def decimal_text(amount: Decimal) -> str:
-    """Write an amount without an exponent and without trailing zeros."""
-    text = format(amount, "f")
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
 
 def _token(value: str) -> str:

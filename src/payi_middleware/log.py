@@ -16,21 +16,25 @@ _last: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
 
 
-def warn(kind: str, message: str, *arguments: object) -> None:
+def warn(kind: str, message: str, *arguments: object) -> bool:
     """Log a warning unless one of this kind was logged within the last minute.
 
     Args:
         kind: what is limited; keep the number of kinds small and free of users' data.
         message, arguments: as for `logging`.
+
+    Returns:
+        Whether it was logged.
     """
     now = time.monotonic()
     if now - _last.get(kind, -INTERVAL) < INTERVAL:
         _suppressed[kind] = _suppressed.get(kind, 0) + 1
-        return
+        return False
     _last[kind] = now
     if hidden := _suppressed.pop(kind, 0):
         message, arguments = message + " (%d more of this kind since the last line)", (*arguments, hidden)
     logger.warning(message, *arguments)
+    return True
 
 
 def reset() -> None:

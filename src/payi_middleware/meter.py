@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from . import neighbours, patching, recorder, sdk
+from . import metrics, neighbours, patching, recorder, sdk
 from .annotations import NOTHING, Annotations
 from .context import RequestScope, set_process_defaults
-from .delivery import Delivery, Sink, Stats
-from .exceptions import ConfigurationError
-from .ingest import IngestClient
+from .delivery import Delivery, Sink, read_record
+from .destinations import destination_id, destination_of, limit_client, open_sink, require_ledger
+from .ending import at_end, at_end_of_child
+from .forks import ForkSafeLock
+from .journal import Home
+from .limits.control import Control
+from .limits.gate import Gate
+from .limits.redis_shares import RedisShares, check_redis
+from .limits.sources import Source
 from .observing import observe
+from .owner import Admission
+from .proxying.planning import Proxying, check_mode
+from .proxying.records import look_up_later
 from .recorder import Exchange
 from .report import Report, build_report, redacted, user_hash
 from .results import XproxyResult
 from .settings import HeadersMode, Settings
-
-_LEDGER_MODULES = ("sqlalchemy", "genai_prices")
 
 
 class Meter:
@@ -40,15 +45,26 @@ class Meter:
         self.settings = settings
         self.defaults: Annotations = settings.default_annotations()
         key = settings.user_id_hmac_key
+        self._control: Control | None = None
+        if settings.redis_url is not None:
+            check_redis(settings.redis_url.get_secret_value())
         self._hash_user = None if key is None else user_hash(key.get_secret_value())
+        if settings.enabled:
+            check_mode(settings)
         if settings.ingest_url is None and settings.enabled:
-            _require_ledger(settings.ledger)
+            require_ledger(settings.ledger)
+        self.proxying = Proxying(settings, self._hash_user, self._learn)
         self._delivery = Delivery(
-            self._build,
-            self._open_sink,
-            threads=1 if settings.ingest_url is None else settings.ingest_connections,
+            build=self._build,
+            read_record=self._read_record,
+            wanted=self._is_wanted,
+            hash_user=self._hash_user,
+            open_sink=self._open_sink,
+            open_home=None if settings.journal == "off" else self._open_home,
+            senders=1 if settings.ingest_url is None else settings.ingest_connections,
             queue_size=settings.queue_size,
             queue_bytes=settings.queue_bytes,
+            started=partial(at_end_of_child, _end),
         )
 
     # --- what the recorder needs to know ----------------------------------------------------------------------------
@@ -78,6 +94,10 @@ class Meter:
         """Whether waiting for results makes sense: the last delivery did not fail."""
         return self._delivery.available
 
+    def admit(self, exchange: Exchange) -> Admission | None:
+        """Take a call to the gate of its limits; None if nothing limits it."""
+        return None if self.settings.limits == "off" else self._gate.admit(exchange)
+
     def expect(self) -> None:
         """Be ready for an exchange that has begun."""
         neighbours.look_at_first_call()
@@ -94,6 +114,16 @@ class Meter:
         """Get ready in the background, so that the first result does not wait for imports and connections."""
         if self.settings.enabled:
             self._delivery.open()
+            if self.settings.limit_ids and self.settings.limits == "enforce":
+                self._gate.budgets.prepare(self.settings.limit_ids)
+
+    def refusing(self, scope: RequestScope) -> tuple[str, ...]:
+        """Return the limits of a web request that would refuse its calls, as far as they are known by now.
+
+        Who asks is not looked into: inner layers have yet to find out.
+        """
+        limit_ids = scope.annotations().limit_ids
+        return self._gate.budgets.refusing(limit_ids) if limit_ids and self.settings.limits == "enforce" else ()
 
     def new_scope(self) -> RequestScope:
         """Begin a web request."""
@@ -108,10 +138,31 @@ class Meter:
         mode = self.settings.headers
         return mode(original) if callable(mode) else mode
 
+    @property
+    def destination(self) -> str:
+        """Where reports go, for people."""
+        return destination_of(self.settings)
+
     def stats(self) -> dict[str, Any]:
-        """Return the delivery's counters: queued, delivered, retried, refused, dropped and the last error's type."""
-        counters: Stats = self._delivery.stats
-        return {**asdict(counters), "queued": self._delivery.queued}
+        """Return the delivery's counters.
+
+        Returns:
+            queued (waiting or under way, in memory or in the journal), delivered, retried, refused, dropped, adopted
+            (from processes that ended), oldest_age in seconds (None if nothing is queued) and last_error (its type);
+            blocked (calls that a limit had no room for), estimated (calls whose cost was estimated, and is known now)
+            and estimate_error (by how much they were off, a mean fraction of the cost; None if there was none).
+        """
+        delivery, control = self._delivery, self._control
+        if control is not None and control.pid != os.getpid():  # a forked child has made no calls yet
+            control = None
+        return {
+            **asdict(delivery.counters),
+            "queued": delivery.queued,
+            "oldest_age": delivery.oldest_age,
+            "blocked": 0 if control is None else control.gate.budgets.refused,
+            "estimated": 0 if control is None else control.gate.costs.accuracy.count,
+            "estimate_error": None if control is None else control.gate.costs.accuracy.error,
+        }
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything recorded up to now is delivered or given up.
@@ -130,15 +181,85 @@ class Meter:
         Returns:
             False if the time ran out and reports were given up.
         """
-        return self._delivery.close(self.settings.shutdown_timeout if timeout is None else timeout)
+        closed = self._delivery.close(self.settings.shutdown_timeout if timeout is None else timeout)
+        control, self._control = self._control, None
+        if control is not None:
+            control.close()
+        return closed
+
+    # --- limits -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _gate(self) -> Gate:
+        control = self._control
+        if control is None or control.pid != os.getpid():
+            control = self._make_control()
+        return control.gate
+
+    def _make_control(self) -> Control:
+        settings = self.settings
+        with _lock:
+            if self._control is None or self._control.pid != os.getpid():
+                self._control = Control(
+                    source=self._limit_source,
+                    shares=None if settings.redis_url is None else self._open_shares,
+                    owns_source=settings.ingest_url is not None,
+                    patience=settings.limit_wait,
+                    on_limit=settings.on_limit,
+                )
+            return self._control
+
+    def _learn(self, exchange: Exchange) -> None:
+        if exchange.limited:
+            self._gate.learn(exchange)
+
+    def _limit_source(self) -> Source:
+        settings = self.settings
+        if settings.ingest_url is None:
+            sink = self._delivery.sink()
+            assert isinstance(sink, Source)
+            return sink
+        return limit_client(settings)
+
+    def _open_shares(self) -> RedisShares:
+        url = self.settings.redis_url
+        assert url is not None
+        return RedisShares(url.get_secret_value(), destination_id(self.settings))
 
     # --- on the delivering threads ----------------------------------------------------------------------------------
 
     def _build(self, exchange: Exchange) -> Report | None:
         observed = observe(exchange)
+        if exchange.booked:
+            look_up_later(exchange, observed.answer, self._delivery.sink)
+            return None
         if not observed.answer.inference:
             return None
-        return build_report(observed, exchange.annotations, hash_user=self._hash_user, redact=self.settings.redact)
+        report = build_report(
+            observed,
+            exchange.annotations,
+            hash_user=self._hash_user,
+            redact=self.settings.redact,
+            fallback_id=exchange.fallback_id,
+        )
+        if self._is_wanted(exchange):
+            self._gate.expect_result(exchange, report)
+        return report
+
+    def _read_record(self, record: bytes) -> tuple[Report, float] | None:
+        observed, annotations, fallback_id = read_record(record)
+        if not observed.answer.inference:
+            return None
+        report = build_report(observed, annotations, redact=self.settings.redact, fallback_id=fallback_id)
+        return report, observed.timing.ended.timestamp()
+
+    def _is_wanted(self, exchange: Exchange) -> bool:
+        return exchange.inline or exchange.limited or self.settings.tells_results
+
+    def _open_home(self) -> Home:
+        settings = self.settings
+        assert isinstance(settings.journal, Path)
+        return Home(settings.journal / destination_id(settings), destination_of(settings), settings.journal_max_bytes)
 
     def _open_sink(self) -> Sink:
         return open_sink(self.settings)
@@ -160,40 +281,9 @@ class Meter:
         return user_id if self._hash_user is None else self._hash_user(user_id)
 
 
-def open_sink(settings: Settings) -> Sink:
-    """Open where reports go: Pay-i or a service that speaks its API, else the embedded ledger."""
-    if settings.ingest_url is None:
-        from .embedded import EmbeddedSink  # SQLAlchemy and the price list take half a second: not at import
-
-        return EmbeddedSink(settings.ledger)
-    key = settings.api_key
-    return IngestClient(
-        settings.ingest_url,
-        None if key is None else key.get_secret_value(),
-        timeout=settings.ingest_timeout,
-        connections=settings.ingest_connections,
-    )
-
-
-def _require_ledger(file: Path) -> None:
-    if any(importlib.util.find_spec(name) is None for name in _LEDGER_MODULES):
-        raise ConfigurationError(
-            "PAYI_API_KEY",
-            "neither it nor PAYI_BASE_URL is set, and the embedded ledger's packages are not installed",
-            "Set one of them, or run: pip install 'payi-middleware[local]'",
-        )
-    place = file if file.exists() else next(parent for parent in file.absolute().parents if parent.exists())
-    if not os.access(place, os.W_OK) or not (place.is_file() if place == file else place.is_dir()):
-        raise ConfigurationError(
-            "PAYI_LEDGER",
-            f"{place} is no file or directory that can be written",
-            "Point it to a file in a directory of yours, or set PAYI_API_KEY or PAYI_BASE_URL.",
-        )
-
-
 # --- the meters of this process -------------------------------------------------------------------------------------
 
-_lock = Lock()
+_lock = ForkSafeLock()
 _meters: list[Meter] = []
 _default: Meter | None = None
 
@@ -207,10 +297,11 @@ def meter_for(settings: Settings | None = None) -> Meter:
                 return meter
         meter = Meter(settings)
         if not _meters:
-            atexit.unregister(close_all)
-            atexit.register(close_all)
+            at_end(_end)
         _meters.append(meter)
-        return meter
+    if meter.settings.enabled:
+        metrics.watch(meter)
+    return meter
 
 
 def install(settings: Settings | None = None) -> Meter:
@@ -298,6 +389,12 @@ def close_all() -> None:
         _meters.clear()
     for meter in meters:
         meter.close()
+
+
+def _end() -> None:
+    """Report what there is when the process ends, the answers that are still coming in included."""
+    recorder.finish_open()
+    close_all()
 
 
 recorder.set_default_owner(default_meter)

@@ -15,19 +15,30 @@ _KEPT_RESPONSE = 1024 * 1024
 
 def observe(exchange: Exchange) -> Observed:
     """Read the request and the response of an exchange that has ended."""
-    reader = exchange.reader
     return Observed(
         match=exchange.match,
         asked=read_request(exchange.match, exchange.request),
-        answer=Answer() if reader is None else reader.finish(),
+        answer=answer_of(exchange),
         status=exchange.status,
         timing=exchange.timing,
         failure=exchange.failure,
         ended_early=exchange.failure is None and not exchange.terminated,
         provider_uri=exchange.provider_uri,
         module=exchange.module,
-        content=None if exchange.content is None else _content(exchange),
+        content=content_of(exchange),
     )
+
+
+def answer_of(exchange: Exchange) -> Answer:
+    """Read the response of an exchange that has ended."""
+    if exchange.answer is None:
+        exchange.answer = Answer() if exchange.reader is None else exchange.reader.finish()
+    return exchange.answer
+
+
+def content_of(exchange: Exchange) -> Content | None:
+    """Return the prompt and the answer, where the app asked for them to be reported."""
+    return None if exchange.content is None else _content(exchange)
 
 
 def _content(exchange: Exchange) -> Content:

@@ -9,24 +9,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from functools import wraps
-from threading import Lock
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
 from . import neighbours
 from .exceptions import ConfigurationError
+from .forks import ForkSafeLock
 from .importing import when_imported
-from .providers import maybe_inference
-from .transport import LIBRARIES, transports
+from .transport import LIBRARIES, may_be_inference, transports
 
 _SEAM = "_transport_for_url"
-_lock = Lock()
+_lock = ForkSafeLock()
 _undo: list[Callable[[], None]] = []
 
 
 def patch() -> None:
-    """Meter the clients of httpx, httpx2, aiohttp and boto3, if installed, and carry the context into threads.
+    """Meter the clients of httpx, httpx2, aiohttp, boto3 and requests, if installed; carry the context into threads.
 
     Raises:
         ConfigurationError: a library's version has no such seam any more.
@@ -51,6 +50,7 @@ def patch() -> None:
             _undo.append(_patch_client(client, metered))
         _undo.append(when_imported("aiohttp.client", _patch_aiohttp))
         _undo.append(when_imported("botocore.endpoint", _patch_botocore))
+        _undo.append(when_imported("requests.adapters", _patch_requests))
         _undo.append(_carry_into_threads())
 
 
@@ -68,7 +68,7 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        return metered(transport) if wanted and maybe_inference(url.raw_path) else transport
+        return metered(transport, partial(original, self)) if wanted and may_be_inference(url) else transport
 
     setattr(client, _SEAM, transport_for_url)
 
@@ -90,6 +90,12 @@ def _patch_botocore(endpoint: ModuleType) -> Callable[[], None]:
     from .botocore import patch_endpoint  # of no use to an app without botocore
 
     return patch_endpoint(endpoint)
+
+
+def _patch_requests(adapters: ModuleType) -> Callable[[], None]:
+    from .requests import patch_adapter  # of no use to an app without requests
+
+    return patch_adapter(adapters)
 
 
 def _carry_into_threads() -> Callable[[], None]:

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from time import perf_counter
-from typing import Protocol
+from time import perf_counter, time
+from typing import Any
+from weakref import ref
 
-from .annotations import NOTHING, Annotations, ReportMode, override
+from .annotations import NOTHING, Annotations, override
 from .calls import Call
 from .context import RequestScope, current_frame, process_defaults
-from .log import warn
-from .providers import Match, Reader, open_reader, recognise, tells_usage_if_asked
+from .forks import after_fork
+from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
+from .owner import Admission
+from .owner import Owner as AnyOwner
+from .providers import Answer, Match, Reader, open_reader, recognise, tells_usage_if_asked
 from .report import Timing
+from .results import XproxyResult
 
 _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
@@ -25,35 +30,8 @@ _KEPT_BODY = 4 * 1024 * 1024
 """Bytes of an answer that a reader keeps at most."""
 
 
-class Owner(Protocol):
-    """Who receives the exchanges of an app, and how the app wants its calls treated."""
-
-    @property
-    def providers(self) -> Mapping[str, tuple[str, str | None]]:
-        """Custom hosts and the wire format they speak."""
-
-    @property
-    def report(self) -> ReportMode:
-        """Whether an answer is held until its result is in."""
-
-    @property
-    def inline_timeout(self) -> float:
-        """Seconds that an answer may be held."""
-
-    @property
-    def stream_usage(self) -> bool:
-        """Whether streams that tell their usage only if asked are asked for it."""
-
-    @property
-    def available(self) -> bool:
-        """Whether waiting for results makes sense: the last delivery did not fail."""
-
-    def expect(self) -> None:
-        """An exchange has begun: be ready for it, since a finaliser that ends it must not start anything."""
-
-    def deliver(self, exchange: Exchange, *, finalising: bool) -> None:
-        """Take a finished exchange. It is only queued here; when `finalising`, no lock may be taken."""
-
+Owner = AnyOwner["Exchange"]
+"""Who receives the exchanges of an app."""
 
 _default_owner: Callable[[], Owner | None] = lambda: None  # noqa: E731
 
@@ -73,11 +51,16 @@ class Exchange:
         module: the SDK that makes the call, if it says.
         request: the request's body, if it is in memory.
         annotations: what the app put on the call itself.
+
+    `begun` is when it began, in seconds since 1970. `limited` says that a limit waits for its result, and
+    `model_instead` which model is to be asked for in place of its own; `blocks` that a limit of type block is in force,
+    `let_pass` that it is made in spite of one, and `passage` how it goes through Pay-i's proxy, if it does.
+    Whoever it is handed to keeps in `answer` what the reader said, in `ticket` where the call is on record already, and
+    in `fallback_id` the id that it is reported with where the provider gives none.
     """
 
     __slots__ = (
         "__weakref__",
-        "_begun",
         "_ended",
         "_first_completion",
         "_first_token",
@@ -86,14 +69,22 @@ class Exchange:
         "_open",
         "_owner",
         "_started",
+        "answer",
+        "begun",
+        "blocks",
         "call",
         "call_annotations",
         "content",
         "content_encoding",
         "failure",
+        "fallback_id",
         "inline",
+        "let_pass",
+        "limited",
         "match",
+        "model_instead",
         "module",
+        "passage",
         "provider_uri",
         "queued_bytes",
         "reader",
@@ -102,6 +93,7 @@ class Exchange:
         "scope",
         "status",
         "terminated",
+        "ticket",
     )
 
     def __init__(
@@ -131,6 +123,13 @@ class Exchange:
         self.terminated = False
         self.content: list[bytes] | None = None
         self.content_encoding: str | None = None
+        self.answer: Answer | None = None
+        self.ticket: object = None
+        self.fallback_id: str | None = None
+        self.limited = False
+        self.model_instead: str | None = None
+        self.blocks = self.let_pass = False
+        self.passage: Any = None
         self.received = 0
         self.queued_bytes = 0
         self._open = [True]
@@ -143,12 +142,11 @@ class Exchange:
         self.inline = (current.report or owner.report) == "inline"
         if current.log_prompt_and_response:
             self.content = []
-        if current.proxy:
-            warn("proxy", "proxy=True is not available in this version: the call goes to the provider directly")
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if self.scope is not None:
             self.scope.add(self.call)
-        self._begun = datetime.now(UTC)
+        _unfinished.add(ref(self, _unfinished.discard))
+        self.begun = time()
         self._started = perf_counter()
 
     @property
@@ -166,22 +164,27 @@ class Exchange:
         return self._known is not None or self.scope is None or self.scope.identified
 
     @property
+    def recorded(self) -> float:
+        """When it ended, in seconds since 1970."""
+        return self.begun + (self._ended or perf_counter()) - self._started
+
+    @property
     def timing(self) -> Timing:
         """When the call began and how long its parts took."""
-        return Timing(
-            self._begun,
-            end_to_end_ms=self._milliseconds(self._ended),
-            first_token_ms=self._milliseconds(self._first_token),
-            first_completion_ms=self._milliseconds(self._first_completion),
-        )
+        return Timing(datetime.fromtimestamp(self.begun, UTC), *self.durations)
+
+    @property
+    def durations(self) -> tuple[int | None, int | None, int | None]:
+        """Milliseconds to the end, to the first token and to that of the visible answer; None where that never came."""
+        end, token, completion = map(self._milliseconds, (self._ended, self._first_token, self._first_completion))
+        return end, token, completion
 
     def _milliseconds(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self._started) * 1000)
 
-    @property
-    def may_ask_for_usage(self) -> bool:
-        """Whether the request may be changed so that its stream tells its usage."""
-        return self._owner.stream_usage and tells_usage_if_asked(self.match)
+    def may_ask_for_usage(self, query: str) -> bool:
+        """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
+        return self._owner.stream_usage and tells_usage_if_asked(self.match, self.provider_uri, query)
 
     @property
     def open(self) -> bool:
@@ -201,6 +204,9 @@ class Exchange:
             self.discard()
             return False
         self.status = status
+        raw = getattr(headers, "raw", None)
+        if isinstance(raw, list):  # httpx decodes all of its headers at each look at one
+            headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
         if decoded:
             headers = {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
         self.content_encoding = headers.get("content-encoding")
@@ -234,6 +240,10 @@ class Exchange:
         """Bytes that this exchange keeps in memory, about."""
         return len(self.request or b"") + min(self.received, _KEPT_BODY)
 
+    def let_go(self) -> None:
+        """Free what was read: a report may wait for an hour, and the bodies need not."""
+        self.request = self.reader = self.content = self.answer = None
+
     def fail(self, error: BaseException) -> None:
         """End the exchange because the client failed."""
         if self._open:
@@ -251,16 +261,52 @@ class Exchange:
             self._open.pop()
         except IndexError:
             return
+        _unfinished.discard(ref(self))
         self.terminated = complete
         self._ended = perf_counter()
         self.call.due = True
+        if self.passage is not None and self.call.settled:
+            return  # the proxy has it on record, and has told the result
         self._owner.deliver(self, finalising=finalising)
+
+    @property
+    def proxying(self) -> Any:
+        """Which calls go through Pay-i's proxy: see `Owner.proxying`."""
+        return self._owner.proxying
+
+    @property
+    def booked(self) -> bool:
+        """Whether Pay-i's proxy has the call on record, so that it must not be reported."""
+        return self.passage is not None and self.passage.booked is True
+
+    def settle(self, result: XproxyResult) -> None:
+        """Take the result that the proxy has told."""
+        if self.scope is not None:
+            self.scope.last_result = result
+        self.call.due = True
+        self.call.settle(result)
+
+    def ask(self) -> Admission | None:
+        """Ask whether the call may be made; None if nothing limits it."""
+        return self._owner.admit(self)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End the exchange because the call is not made: a limit has no room for it."""
+        self.status = refusal.status
+        self.answer = Answer(error_code=CODE, notes={BLOCKED_PROPERTY: ",".join(refusal.limit_ids)})
+        self.call.provisional = refusal.result
+        self.finish(complete=True)
 
     def discard(self) -> None:
         """End the exchange without a report: it was no inference."""
         if self._open:
-            self._open.clear()
+            self.forget()
             self.withdraw()
+
+    def forget(self) -> None:
+        """Take no notice of what comes from now on."""
+        self._open.clear()
+        _unfinished.discard(ref(self))
 
     def withdraw(self) -> None:
         """Take the call back from the request that made it: it has nothing to report."""
@@ -274,24 +320,30 @@ class Exchange:
         return self._owner.inline_timeout if self.inline and self.identified and self._owner.available else 0.0
 
 
-def settle_identity() -> None:
-    """Ask who makes the request being served, as far as that needs no event loop."""
-    frame = current_frame()
-    if frame is not None:
-        try:
-            frame.scope.settle_identity()
-        except Exception as error:  # noqa: BLE001 - fail open
-            warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+_unfinished: set[ref[Exchange]] = set()
+"""The exchanges that have not ended. Finalisers come here, too: each use is one operation that none interrupts."""
 
 
-async def asettle_identity() -> None:
-    """Ask who makes the request being served."""
-    frame = current_frame()
-    if frame is not None:
-        try:
-            await frame.scope.asettle_identity()
-        except Exception as error:  # noqa: BLE001 - fail open
-            warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+def finish_open() -> None:
+    """End the exchanges whose streams are still coming in, since the process ends and nobody will read on.
+
+    An answer that is no stream is of no use to the app before it is complete, which then ends its exchange.
+    """
+    for reference in list(_unfinished):
+        exchange = reference()
+        if exchange is not None and exchange.reader is not None and exchange.reader.streams:
+            exchange.finish()
+
+
+def _leave_to_parent() -> None:
+    """Forget in a forked child what its parent is still receiving, and will report."""
+    for reference in list(_unfinished):
+        exchange = reference()
+        if exchange is not None:
+            exchange.forget()
+
+
+after_fork(_leave_to_parent)
 
 
 def begin(

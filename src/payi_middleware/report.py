@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 from uuid import uuid4
 
 from .annotations import Annotations
@@ -39,6 +40,11 @@ class Timing:
     end_to_end_ms: int | None = None
     first_token_ms: int | None = None
     first_completion_ms: int | None = None
+
+    @property
+    def ended(self) -> datetime:
+        """When it ended; when it began where that is all that is known."""
+        return self.started + timedelta(milliseconds=self.end_to_end_ms or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,30 @@ class Report:
         """The provider's id of the response, or one of ours; it makes the report idempotent within its category."""
         return str(self.item["provider_response_id"])
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return len(self.encoded()) if self.log_content else 1024
+
+    def encoded(self) -> bytes:
+        """Return the item as JSON."""
+        return encoded(self.item)
+
+    @classmethod
+    def decoded(cls, item: bytes, module: str | None, *, log_content: bool) -> Self:
+        """Return the report of an encoded item.
+
+        Raises:
+            ValueError: this is no JSON.
+        """
+        return cls(json.loads(item), module, log_content)
+
+
+def encoded(body: Any) -> bytes:
+    """Return a body as JSON."""
+    # Half a surrogate pair has no UTF-8 form: JSON's own escape does.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
 
 def build_report(
     observed: Observed,
@@ -106,6 +136,7 @@ def build_report(
     *,
     hash_user: Callable[[str], str] | None = None,
     redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    fallback_id: str | None = None,
 ) -> Report:
     """Put together what is reported.
 
@@ -130,7 +161,7 @@ def build_report(
         "time_to_first_completion_token_ms": observed.timing.first_completion_ms,
         "http_status_code": _status(observed),
         "provider_uri": observed.provider_uri,
-        "provider_response_id": _response_id(answer),
+        "provider_response_id": _response_id(answer, fallback_id),
         "properties": {**_automatic_properties(observed), **notes, **_request_properties(annotations)},
         "use_case_properties": dict(annotations.use_case_properties or {}),
         "provider_response_function_calls": _function_calls(observed),
@@ -151,12 +182,13 @@ def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, 
     """Let the app have its last word on what leaves the process.
 
     Raises:
-        TypeError: the app returned something else than a report's body.
+        TypeError, ValueError: the app returned something else than a report's body, or what has no JSON form.
         Exception: whatever the app raises.
     """
     allowed: object = redact(item)
     if not isinstance(allowed, dict) or not {"category", "provider_response_id"} <= allowed.keys():
         raise TypeError("redact must return the body that may be sent")
+    encoded(allowed)
     return allowed
 
 
@@ -172,6 +204,31 @@ def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | N
     }
 
 
+def annotated_item(
+    match: Match,
+    annotations: Annotations,
+    *,
+    hash_user: Callable[[str], str] | None = None,
+    redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return what leaves the process with a call that goes through Pay-i: the part of its report that it begins with.
+
+    Raises:
+        Exception: whatever `redact` raises; then the call must not go there.
+    """
+    item: dict[str, Any] = {
+        "category": annotations.price_as_category or match.category,
+        "provider_response_id": "payi_to_come",
+        **context_fields(annotations, hash_user),
+        "properties": _request_properties(annotations),
+        "use_case_properties": dict(annotations.use_case_properties or {}),
+    }
+    if redact is not None:
+        item = redacted(item, redact)
+    priced = {"price_as_category": annotations.price_as_category, "price_as_resource": annotations.price_as_resource}
+    return {**item, **{name: value for name, value in priced.items() if value is not None}}
+
+
 def user_hash(key: str) -> Callable[[str], str]:
     """Return a function that turns user ids into HMAC-SHA256 of `key`, in hex (RFC 2104).
 
@@ -184,9 +241,9 @@ def user_hash(key: str) -> Callable[[str], str]:
     return lambda user_id: hmac.new(secret, user_id.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def _response_id(answer: Answer) -> str:
+def _response_id(answer: Answer, fallback: str | None) -> str:
     """Return the id that makes the report idempotent: the provider's, unless it gives the same to other answers."""
-    return answer.response_id if answer.response_id and answer.unique_id else f"payi_{uuid4()}"
+    return answer.response_id if answer.response_id and answer.unique_id else fallback or f"payi_{uuid4()}"
 
 
 def _resource(observed: Observed) -> str:

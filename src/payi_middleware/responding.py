@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from .context import RequestScope
 from .headers import write_summary
+from .results import Summary
 
 EXPOSE = "Access-Control-Expose-Headers"
 _PREFIX = "x-payi-"
@@ -13,9 +14,20 @@ _BODILESS = frozenset({204, 205, 304})
 
 HeaderList = list[tuple[str, str]]
 
+_RAW_PREFIX = _PREFIX.encode()
+_FINAL, _PENDING = (
+    [(name.lower().encode(), value.encode()) for name, value in write_summary(summary)]
+    for summary in (Summary(status="final"), Summary(status="pending"))
+)
+
 
 def decorated(
-    scope: RequestScope, status: int, headers: Iterable[tuple[str, str]], *, cross_origin: bool
+    scope: RequestScope,
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    *,
+    cross_origin: bool,
+    more: Iterable[tuple[str, str]] = (),
 ) -> HeaderList:
     """Return a response's headers with the request's summary among them.
 
@@ -25,13 +37,37 @@ def decorated(
         headers: the response's own headers.
         cross_origin: the request has an `Origin`: scripts may read only what is exposed to them
             (https://fetch.spec.whatwg.org/#http-access-control-expose-headers).
+        more: headers that go with the summary.
     """
     kept = [(name, value) for name, value in headers if not name.lower().startswith(_PREFIX)]
-    streaming = status not in _BODILESS and not any(name.lower() == "content-length" for name, _ in kept)
-    ours = write_summary(scope.summary(streaming=streaming))
+    ours = [*write_summary(scope.summary(streaming=is_streaming(status, kept))), *more]
     if cross_origin:
         kept = _exposing(kept, [name for name, _ in ours])
     return kept + ours
+
+
+def without_calls(status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return what `decorated` does where there were no calls, and no `Origin`: most requests of an app are of the kind.
+
+    Args:
+        status: the response's status.
+        headers: the response's own headers, as ASGI has them.
+    """
+    kept = []
+    streaming = status not in _BODILESS
+    for raw, value in headers:
+        name = raw.lower()
+        if name == b"content-length":
+            streaming = False
+        if not name.startswith(_RAW_PREFIX):
+            kept.append((name, value))
+    kept += _PENDING if streaming else _FINAL
+    return kept
+
+
+def is_streaming(status: int, headers: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a response has a body that may still make calls."""
+    return status not in _BODILESS and not any(name.lower() == "content-length" for name, _ in headers)
 
 
 def _exposing(headers: HeaderList, names: list[str]) -> HeaderList:
@@ -41,3 +77,8 @@ def _exposing(headers: HeaderList, names: list[str]) -> HeaderList:
         return headers
     rest = [(name, value) for name, value in headers if name.lower() != EXPOSE.lower()]
     return [*rest, (EXPOSE, ", ".join([*exposed, *(name for name in names if name.lower() not in already)]))]
+
+
+def exposing(headers: HeaderList) -> HeaderList:
+    """Return headers, all of which scripts of other origins may read."""
+    return _exposing(headers, [name for name, _ in headers])

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 LimitStateName = Literal["ok", "blocked", "blocked_external", "exceeded", "overrun", "failed"]
 Status = Literal["final", "pending"]
@@ -84,6 +84,9 @@ class XproxyResult(_Answer):
 class Summary(BaseModel):
     """The provider calls of one web request, added up: what the `X-Payi-*` response headers say.
 
+    The same schema, as JSON, is what the last event of a stream and the results route tell: amounts are texts there,
+    decimals without an exponent, because a JSON number would be read as a float.
+
     Args:
         calls: how many provider calls were counted.
         status: "final" when a result is in for each of them, else "pending".
@@ -110,6 +113,16 @@ class Summary(BaseModel):
     limits: dict[str, str] = {}
     blocked_limit_ids: tuple[str, ...] = ()
 
+    @field_serializer("cost", "cost_input", "cost_output", when_used="json-unless-none")
+    def _amount(self, amount: Decimal) -> str:
+        return decimal_text(amount)
+
+
+def decimal_text(amount: Decimal) -> str:
+    """Write an amount without an exponent and without trailing zeros."""
+    text = format(amount, "f")
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
 
 NO_CALLS = Summary()
 
@@ -118,6 +131,7 @@ def summarise(
     calls: int,
     results: Iterable[XproxyResult | None],
     *,
+    provisional: Iterable[XproxyResult | None] = (),
     streaming: bool = False,
     before: Summary | None = None,
 ) -> Summary:
@@ -126,13 +140,19 @@ def summarise(
     Args:
         calls: how many provider calls were made in all.
         results: what is known of each call, in call order; None where no result is in.
+        provisional: what is known of each call without Pay-i; it counts where no result is in, and leaves the status
+            pending.
         streaming: the response's body may still make calls, so that nothing is final.
         before: the sum of earlier calls of the same request that `results` does not list.
     """
     before = before or NO_CALLS
     listed = list(results)
     known = [result for result in listed if result is not None]
-    costs = [result.cost for result in known if result.cost is not None]
+    guessed = [
+        guess for result, guess in zip(listed, provisional, strict=False) if result is None and guess is not None
+    ]
+    told = known + guessed
+    costs = [result.cost for result in told if result.cost is not None]
     cost = _total(before.cost, [cost.total for cost in costs])
     complete = before.status == "final" and len(known) == len(listed)
     return Summary(
@@ -145,12 +165,19 @@ def summarise(
         cost_input=_total(before.cost_input, [cost.input for cost in costs]),
         cost_output=_total(before.cost_output, [cost.output for cost in costs]),
         cost_currency=before.cost_currency or (costs[0].currency if costs else None),
-        cost_source=None if cost is None else "payi",
-        limits=_worst_states(before.limits, known),
+        cost_source=None if cost is None else _source(before.cost_source, known, guessed),
+        limits=_worst_states(before.limits, told),
         blocked_limit_ids=_distinct(
-            before.blocked_limit_ids, (limit_id for result in known for limit_id in result.blocked_limit_ids or ())
+            before.blocked_limit_ids, (limit_id for result in told for limit_id in result.blocked_limit_ids or ())
         ),
     )
+
+
+def _source(earlier: CostSource | None, known: Iterable[XproxyResult], guessed: Iterable[XproxyResult]) -> CostSource:
+    sources: set[CostSource] = {earlier} if earlier else set()
+    sources |= {"payi"} if any(result.cost is not None for result in known) else set()
+    sources |= {"estimate"} if any(result.cost is not None for result in guessed) else set()
+    return sources.pop() if len(sources) == 1 else "mixed"
 
 
 _KEPT_IDS = 256

@@ -12,12 +12,12 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, suppress
 from functools import partial, wraps
-from threading import Lock
 from typing import Any
 
 from .calls import Call
+from .forks import ForkSafeLock
 from .log import warn
-from .transport import CALL_EXTENSION
+from .metering import CALL_EXTENSION
 
 ATTRIBUTE = "xproxy_result"
 
@@ -25,7 +25,7 @@ _calls: dict[int, tuple[weakref.ref[Any], Call]] = {}
 """The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
 them would be pickled along with them."""
 _undo: list[Callable[[], None]] = []
-_lock = Lock()
+_lock = ForkSafeLock()
 _looked_at = 0
 """How many modules were loaded when they were last looked at: whether there are new ones is asked for every call."""
 
@@ -208,6 +208,37 @@ def _carried(init: Callable[..., Any]) -> Callable[..., Any]:
     return init_linked
 
 
+def _interacting(unmarshal: Callable[..., Any]) -> Callable[..., Any]:
+    """Link the interactions that a function of (type, response) makes, and a stream's events that hold one (Google)."""
+
+    @wraps(unmarshal)
+    def unmarshal_linked(typ: Any, http_res: Any, *args: Any, **kwargs: Any) -> Any:
+        parsed = unmarshal(typ, http_res, *args, **kwargs)
+        event = getattr(parsed, "data", None)
+        if getattr(event, "event_type", None) is None:
+            _link(parsed, http_res)
+        elif (interaction := getattr(event, "interaction", None)) is not None:
+            _link(event, http_res)
+            _link(interaction, http_res)
+        return parsed
+
+    return unmarshal_linked
+
+
+def _copying(model_copy: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a model's copies lead to the call that it leads to: the SDK adds what it sums up to a copy (Google)."""
+
+    @wraps(model_copy)
+    def copy_linked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        copied = model_copy(self, *args, **kwargs)
+        call = _remembered(self)
+        if call is not None:
+            _remember(copied, call)
+        return copied
+
+    return copy_linked
+
+
 def _remember(answer: Any, call: Call) -> None:
     key = id(answer)
     _calls[key] = (weakref.ref(answer, lambda _: _calls.pop(key, None)), call)
@@ -253,7 +284,7 @@ _INNER = ("sdk_http_response", "http_response", "response", "_response", "_raw_s
 
 
 def call_of(response: Any) -> Call | None:
-    """Find the provider call behind an SDK's answer or stream, or a response of httpx or aiohttp."""
+    """Find the provider call behind an SDK's answer or stream, or a response of httpx, aiohttp or requests."""
     for _ in range(4):
         linked = _remembered(response)
         if linked is not None:
@@ -329,6 +360,8 @@ _SEAMS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
             ("google.genai._gaos.utils.eventstreaming", f"{name}.{ATTRIBUTE}", _looking_up)
             for name in ("Stream", "AsyncStream")
         ),
+        ("google.genai._gaos.interactions", "unmarshal_json_response", _interacting),
+        ("google.genai._gaos.types.interactions.interaction", "Interaction.model_copy", _copying),
     ],
     "cohere": [
         ("cohere.core.http_response", f"{name}.__init__", _holding) for name in ("HttpResponse", "AsyncHttpResponse")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -15,9 +16,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from platformdirs import user_state_path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from .annotations import Annotations, Properties, ReportMode
+from .annotations import NOTHING, Annotations, Properties, ReportMode
 from .exceptions import ConfigurationError
 
 PREFIX = "PAYI_"
@@ -114,6 +116,34 @@ def _providers(value: Any) -> Any:
     return MappingProxyType(rows)
 
 
+def _path(value: Any) -> Any:
+    if value is None:
+        return None
+    path = str(value).strip().rstrip("/")
+    if not path.startswith("/") or re.search(r"[^\w/.~-]|//", path):
+        raise ValueError("not the path of a URL; write it like /payi")
+    return path
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+def _journal(value: Any) -> Any:
+    text = str(value).strip() if isinstance(value, str | Path) else ""
+    if text.lower() in ("", ".", *_SWITCHES):
+        raise ValueError("neither a directory nor off; write a path like /var/lib/payi/journal, or off")
+    return "off" if text.lower() == "off" else Path(text)
+
+
+def _state_directory() -> Path:
+    return user_state_path("payi-middleware", appauthor=False) / "journal"
+
+
+_CODE = frozenset({"redact", "on_limit", "on_summary"})
+"""Settings that no text can say."""
+_SWITCHES = ("on", "yes", "no", "true", "false", "none", "0", "1")
+"""What somebody may write who takes the journal for a switch; a directory of that name would help nobody."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -130,6 +160,14 @@ class Settings(BaseModel):
         headers: "summary" adds the `X-Payi-*` response headers, "off" adds none; a callable is given the ASGI scope
             or WSGI environ of each request and returns one of the two.
         header_wait: seconds that the start of a response may wait for results that are not in yet; 0 never waits.
+        stream_wait: the same for what follows the last byte of a streamed body, and for `on_summary`.
+        trailers: send the summary of a streamed response as HTTP trailers, to clients that say `TE: trailers`, where
+            the server knows how.
+        sse_summary: send it as the last event of `text/event-stream` responses; a callable is given the ASGI scope or
+            WSGI environ of each request and returns whether to.
+        on_summary: called as `on_summary(summary)` or `on_summary(summary, scope_or_environ)` when a request that made
+            provider calls is over, background tasks included; `async def` is awaited, on ASGI only.
+        results_path: answer `GET <results_path>/results/<id>` with the summary of an earlier request of the same user.
         report: "background" reports after the provider's answer was handed over; "inline" holds the answer until
             the result is in.
         inline_timeout: seconds that "inline" may hold an answer.
@@ -145,8 +183,25 @@ class Settings(BaseModel):
         redact: given the report's body before it leaves, returns the one to send; if it raises, nothing is sent.
         user_id, account_name, use_case_name, use_case_version, use_case_step, use_case_properties, limit_ids,
         request_tags, request_properties: what calls are annotated with unless something more specific says otherwise.
-        queue_size: reports that may wait for delivery; beyond it the oldest is dropped and counted.
-        queue_bytes: bytes of request and response bodies that may wait for delivery.
+        mode: "direct" calls providers directly; "proxy" routes calls through Pay-i, which can refuse them; "auto"
+            routes those that a limit of type block is in force for. `track_context(proxy=True)` (or False) wins.
+        on_proxy_failure: what becomes of a call when Pay-i cannot be reached: "direct" makes it directly, "fail" lets
+            it fail; None fails those that a limit of type block is in force for, and makes the others.
+        keep_xproxy_result: leave Pay-i's `xproxy_result` in the answers of routed calls.
+        limits: "enforce" refuses calls that a block limit has no room for; "off" leaves limits to the service.
+        limit_wait: seconds that a call may wait for room in a limit, or for its state to be known; 0 never waits.
+        on_limit: called as `on_limit(state, limit, call)` for a call whose limit is exceeded, overrun or blocked;
+            returns a model to ask for instead, True to let the call pass, or None.
+        blocked_status: 402 or 429 answers web requests with that status, before the app sees them, as long as a limit
+            which their calls would name is reached.
+        redis_url: where processes share limits out among them, if the service does not: `redis://host:6379/0`.
+        journal: the directory where reports are kept until they are delivered, so that they survive the process;
+            "off" keeps them in memory only.
+        journal_max_bytes: what the reports that wait there may take, in bytes; beyond it the oldest that were refused
+            for good go first.
+        queue_size: reports that may wait in memory, where the journal cannot be used; beyond it the oldest is dropped
+            and counted.
+        queue_bytes: bytes of request and response bodies that may wait in memory.
         ingest_timeout: seconds that one delivery attempt may take.
         ingest_connections: deliveries under way at once.
         shutdown_timeout: seconds that a shutdown may wait for undelivered reports.
@@ -163,6 +218,11 @@ class Settings(BaseModel):
     ledger: Path = Path("payi.db")
     headers: HeadersMode | Callable[[Any], HeadersMode] = "summary"
     header_wait: Seconds = 0.1
+    stream_wait: Seconds = 1.0
+    trailers: bool = True
+    sse_summary: bool | Callable[[Any], bool] = False
+    on_summary: Callable[..., Any] | None = None
+    results_path: Annotated[str | None, BeforeValidator(_path)] = None
     report: ReportMode = "background"
     inline_timeout: Seconds = 5.0
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = (
@@ -188,6 +248,16 @@ class Settings(BaseModel):
     limit_ids: Texts = ()
     request_tags: Texts = ()
     request_properties: Annotated[Properties | None, BeforeValidator(_mapping)] = None
+    mode: Literal["direct", "proxy", "auto"] = "direct"
+    on_proxy_failure: Literal["direct", "fail"] | None = None
+    keep_xproxy_result: bool = False
+    limits: Literal["enforce", "off"] = "enforce"
+    limit_wait: Seconds = 5.0
+    on_limit: Callable[[str, Any, Any], str | bool | None] | None = None
+    blocked_status: Annotated[Literal[402, 429] | None, BeforeValidator(_number)] = None
+    redis_url: SecretStr | None = None
+    journal: Annotated[Literal["off"] | Path, BeforeValidator(_journal)] = Field(default_factory=_state_directory)
+    journal_max_bytes: int = Field(1024**3, ge=1024**2)
     queue_size: int = Field(10_000, ge=1)
     queue_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     ingest_timeout: float = Field(10.0, gt=0, allow_inf_nan=False)
@@ -206,9 +276,15 @@ class Settings(BaseModel):
         """The Pay-i service to report to; None means the embedded ledger."""
         return self.base_url or (HOSTED_URL if self.api_key is not None else None)
 
+    @property
+    def tells_results(self) -> bool:
+        """Whether results are told to anybody but those who wait for them."""
+        told = self.headers != "off" or self.sse_summary or self.on_summary or self.results_path
+        return bool(told)
+
     def default_annotations(self) -> Annotations:
         """What calls are annotated with unless something more specific says otherwise."""
-        return Annotations(
+        told = Annotations(
             user_id=self.user_id,
             account_name=self.account_name,
             use_case_name=self.use_case_name,
@@ -220,11 +296,12 @@ class Settings(BaseModel):
             request_properties=self.request_properties or None,
             log_prompt_and_response=self.log_prompt_and_response or None,
         )
+        return NOTHING if told == NOTHING else told  # of which it is known that there is nothing in it
 
 
 def _from_environment(given: Mapping[str, Any]) -> dict[str, Any]:
     """Collect the `PAYI_*` variables; a misspelt one is an error, because it would silently do nothing."""
-    names = {PREFIX + name.upper(): name for name in Settings.model_fields if name != "redact"}
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields if name not in _CODE}
     found: dict[str, Any] = {}
     for variable, text in os.environ.items():
         name = names.get(variable)

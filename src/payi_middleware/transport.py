@@ -7,124 +7,31 @@ module object. What the app sees of its own request and of the provider's respon
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from .annotations import NOTHING, Annotations
 from .calls import await_settled, wait
 from .exceptions import ConfigurationError
-from .headers import CALL_PREFIX, read_annotations
-from .log import warn
+from .gatekeeping import aadmit, admit
+from .identifying import asettle_identity, settle_identity
+from .limits.refusal import Refusal
+from .metering import CALL_EXTENSION, METERED, Metering
 from .providers import maybe_inference
-from .recorder import Exchange, asettle_identity, begin, settle_identity
-from .stream_usage import ExtraChunk, asking_for_usage, is_signed
+from .proxying.over_httpx import asend_through, send_through
+from .proxying.sieves import Sieve
+from .recorder import Exchange
+from .stream_usage import UndecodableError
 from .underway import sending
 
 LIBRARIES = ("httpx", "httpx2")
-CALL_EXTENSION = "payi_call"
-"""Key in a response's `extensions` under which the call is found again."""
-
-_METERED = "payi_metered"
-_PREFIX = CALL_PREFIX.encode()
 
 
-def _call_headers(request: Any) -> set[bytes]:
-    """Name the `xProxy-*` headers that the app put on a call, in lower case."""
-    return {name.lower() for name, _ in request.headers.raw if name[:7].lower() == _PREFIX}
-
-
-def _small_fields(stream: Any) -> bytes | None:
-    """Return a form's fields without its files, such as the model that an audio file is sent to."""
-    fields = getattr(stream, "fields", None)
-    if not isinstance(fields, list):
-        return None
-    told = [field.render_headers() + field.render_data() for field in fields if not hasattr(field, "file")]
-    return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
-
-
-def _begin(request: Any, annotations: Annotations) -> Exchange | None:
-    url = request.url
-    try:
-        body = request.content
-    except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
-        body = _small_fields(request.stream)
-    return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
-
-
-class _Metering:
-    """What the sync and the async transport have in common: everything but the waiting."""
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self.sent = request
-        self._extra: ExtraChunk | None = None
-        self.exchange: Exchange | None = None
-        self._own_headers: list[tuple[bytes, bytes]] = []
-        self._extensions = request.extensions
-
-    def start(self) -> None:
-        request = self._request
-        request.extensions = {**self._extensions, _METERED: True}
-        try:
-            names = _call_headers(request)
-            self.exchange = _begin(request, read_annotations(request.headers.get) if names else NOTHING)
-            if names and self.exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay
-                self._own_headers = request.headers.raw
-                for name in names:
-                    del request.headers[name.decode("ascii")]
-            if self.exchange is not None and self.exchange.may_ask_for_usage:
-                self._ask_for_usage()
-        except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
-            warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
-
-    def _ask_for_usage(self) -> None:
-        request = self._request
-        body = None if is_signed(request.headers) else asking_for_usage(request.content)
-        if body is not None:
-            self.sent = type(request)(
-                request.method,
-                request.url,
-                headers={
-                    **request.headers,
-                    "content-length": str(len(body)),
-                    "accept-encoding": "identity",  # an event cannot be taken out of compressed bytes
-                },
-                content=body,
-                extensions=request.extensions,
-            )
-            self._extra = ExtraChunk()
-
-    def restore(self) -> None:
-        """Give the app back its request as it was."""
-        self._request.extensions = self._extensions
-        if self._own_headers:
-            self._request.headers = type(self._request.headers)(self._own_headers)
-
-    def respond(self, response: Any, wrap: Any) -> None:
-        """Watch the response's body; one that was read already, as mock transports give it, ends the exchange."""
-        exchange = self.exchange
-        if exchange is None:
-            return
-        try:
-            read_already = response.is_stream_consumed
-            if not exchange.respond(response.status_code, response.headers, decoded=read_already):
-                return
-            response.extensions = {**response.extensions, CALL_EXTENSION: exchange.call}
-            if read_already:
-                exchange.feed(response.content)
-                exchange.finish(complete=True)
-            else:
-                response.stream = wrap(response.stream, exchange, self._taker(response))
-        except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
-            warn("respond", "A provider response could not be watched: %s", type(error).__name__)
-            exchange.fail(error)
-
-    def _taker(self, response: Any) -> ExtraChunk | None:
-        """Return what takes the chunk that was asked for out of the body, if there can be one."""
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        return self._extra if plain and response.status_code < 400 else None
+def may_be_inference(url: Any) -> bool:
+    """Return whether a request to a URL of httpx's or httpx2's is worth a closer look."""
+    raw_path = url.raw_path
+    return maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path)
 
 
 @cache
@@ -135,8 +42,12 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
         module: `httpx` or `httpx2`.
     """
 
+    def refused(exchange: Exchange, refusal: Refusal) -> Any:
+        extensions = {CALL_EXTENSION: exchange.call}
+        return module.Response(refusal.status, headers=refusal.headers, content=refusal.body, extensions=extensions)
+
     class Stream(module.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, exchange: Exchange, extra: ExtraChunk | None) -> None:
+        def __init__(self, inner: Any, exchange: Exchange, extra: Sieve | None) -> None:
             self._inner = inner
             self._exchange = exchange
             self._extra = extra
@@ -147,14 +58,17 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             extra = self._extra
             try:
                 for chunk in self._inner:
+                    passed = chunk if extra is None else extra.pass_on(chunk)
                     if feed(chunk) and (seconds := exchange.held_for):
                         wait((exchange.call,), seconds)
-                    if extra is None:
-                        yield chunk
-                    elif passed := extra.pass_on(chunk):
+                    if passed or extra is None:
                         yield passed
                 if extra is not None and (rest := extra.rest()):
                     yield rest
+            except UndecodableError as error:  # to the app it is what httpx would have found
+                undecodable = module.DecodingError(str(error))
+                exchange.fail(undecodable)
+                raise undecodable from None
             except Exception as error:
                 exchange.fail(error)
                 raise
@@ -175,7 +89,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._exchange.finish(finalising=True)
 
     class AsyncStream(module.AsyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, exchange: Exchange, extra: ExtraChunk | None) -> None:
+        def __init__(self, inner: Any, exchange: Exchange, extra: Sieve | None) -> None:
             self._inner = inner
             self._exchange = exchange
             self._extra = extra
@@ -186,14 +100,17 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             extra = self._extra
             try:
                 async for chunk in self._inner:
+                    passed = chunk if extra is None else extra.pass_on(chunk)
                     if feed(chunk) and (seconds := exchange.held_for):
                         await await_settled((exchange.call,), seconds)
-                    if extra is None:
-                        yield chunk
-                    elif passed := extra.pass_on(chunk):
+                    if passed or extra is None:
                         yield passed
                 if extra is not None and (rest := extra.rest()):
                     yield rest
+            except UndecodableError as error:  # to the app it is what httpx would have found
+                undecodable = module.DecodingError(str(error))
+                exchange.fail(undecodable)
+                raise undecodable from None
             except Exception as error:
                 exchange.fail(error)
                 raise
@@ -214,8 +131,9 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._exchange.finish(finalising=True)
 
     class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any) -> None:
+        def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
             self._inner = inner
+            self._transport_for = transport_for or (lambda _: inner)
 
         def __enter__(self) -> Any:
             self._inner.__enter__()
@@ -225,13 +143,23 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            if _METERED in request.extensions or not maybe_inference(request.url.raw_path):
+            if METERED in request.extensions or not may_be_inference(request.url):
                 return self._inner.handle_request(request)
             settle_identity()
-            metering = _Metering(request)
+            metering = Metering(request)
             metering.start()
             try:
-                response = self._inner.handle_request(metering.sent)
+                if (exchange := metering.exchange) is not None:
+                    if (refusal := admit(exchange)) is not None:
+                        return refused(exchange, refusal)
+                    if exchange.model_instead is not None:
+                        metering.substitute(exchange.model_instead)
+                response = None
+                if (passage := metering.passage()) is not None:
+                    response = send_through(passage, metering.sent, self._transport_for, module)
+                if response is None:
+                    metering.ask_for_usage()
+                    response = self._inner.handle_request(metering.sent)
             except BaseException as error:
                 if metering.exchange is not None:
                     metering.exchange.fail(error)
@@ -247,8 +175,9 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.close()
 
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any) -> None:
+        def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
             self._inner = inner
+            self._transport_for = transport_for or (lambda _: inner)
 
         async def __aenter__(self) -> Any:
             await self._inner.__aenter__()
@@ -258,16 +187,26 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if _METERED in request.extensions or not maybe_inference(request.url.raw_path):
+            if METERED in request.extensions or not may_be_inference(request.url):
                 return await self._inner.handle_async_request(request)
             await asettle_identity()
-            metering = _Metering(request)
+            metering = Metering(request)
             metering.start()
             try:
-                sent = self._inner.handle_async_request(metering.sent)
-                if metering.exchange is not None and type(self._inner) is not module.AsyncHTTPTransport:
-                    sent = sending(metering.exchange, sent)  # it may run on aiohttp
-                response = await sent
+                if (exchange := metering.exchange) is not None:
+                    if (refusal := await aadmit(exchange)) is not None:
+                        return refused(exchange, refusal)
+                    if exchange.model_instead is not None:
+                        metering.substitute(exchange.model_instead)
+                response = None
+                if (passage := metering.passage()) is not None:
+                    response = await asend_through(passage, metering.sent, self._transport_for, module)
+                if response is None:
+                    metering.ask_for_usage()
+                    sent = self._inner.handle_async_request(metering.sent)
+                    if metering.exchange is not None and type(self._inner) is not module.AsyncHTTPTransport:
+                        sent = sending(metering.exchange, sent)  # it may run on aiohttp
+                    response = await sent
             except BaseException as error:
                 if metering.exchange is not None:
                     metering.exchange.fail(error)

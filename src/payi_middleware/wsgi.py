@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from .blocking import blocked_answer, refused
 from .calls import wait
 from .context import Frame, InForce, RequestScope, swap
 from .identity import Identity, Incoming, Source
 from .log import warn
 from .meter import Meter, install
-from .responding import decorated
+from .responding import HeaderList, decorated, exposing
 from .settings import Settings
+from .streaming.earlier import Entry
+from .streaming.events import EventTail, tail_of
+from .streaming.late import Late, is_wanted
+from .streaming.wsgi_results import WsgiAnswer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +57,7 @@ class PayiWSGIMiddleware:
         self._identity = Identity(identity, self.meter.settings)
         self._incoming = incoming or WsgiIncoming
         self._opened = False
+        self._late = Late(self.meter, awaits=False) if is_wanted(self.meter.settings) else None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.meter.settings.enabled:
@@ -66,18 +73,49 @@ class PayiWSGIMiddleware:
         scope = environ[SCOPE_KEY] = self.meter.new_scope()
         incoming = environ[INCOMING_KEY] = self._incoming(environ)
         scope.identifications.append(self._identity.of(incoming))
+        request = _Request(self.meter, scope, environ, start_response, self._late)
+        results = self._results(scope, environ, start_response)
+        limited = results is None and self.meter.settings.blocked_status is not None
+        if limited and (answer := self._answer(scope, environ, start_response)):
+            return answer
         outside = swap(InForce(Frame(scope)))
         try:
-            body = self.app(environ, _Starter(self.meter, scope, environ, start_response))
+            body = self.app(environ, request.start if results is None else results)
         except BaseException:
-            scope.close()
+            request.end()
             raise
         finally:
             inside = swap(outside)
-        if _runs_no_code(body, environ):
-            scope.close()
+        if results is not None:
+            body = results.body(body)
+        elif _runs_no_code(body, environ) and request.tail is None:
+            request.end()
             return body
-        return _Body(body, scope, inside)
+        return _Body(body, request, inside)
+
+    def _results(
+        self, scope: RequestScope, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> WsgiAnswer | None:
+        """Return what answers the request, if it asks what an earlier one cost."""
+        late = self._late
+        if late is None:
+            return None
+        asked = late.asked_id(environ["REQUEST_METHOD"], "", environ.get("PATH_INFO", ""))
+        return None if asked is None else WsgiAnswer(late, asked, scope, start_response)
+
+    def _answer(self, scope: RequestScope, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        """Answer in the app's place if the limits of all its calls refuse them; else return nothing."""
+        status, limit_ids = self.meter.settings.blocked_status, self.meter.refusing(scope)
+        if status is None or not limit_ids:
+            return []
+        headers, body = blocked_answer(status, limit_ids, summary=self.meter.headers_mode(environ) != "off")
+        if "HTTP_ORIGIN" in environ:
+            headers = exposing(headers)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        scope.close()
+        if self._late is not None:
+            self._late.refuse(refused(limit_ids), environ)
+        return [body]
 
 
 def _runs_no_code(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
@@ -86,25 +124,58 @@ def _runs_no_code(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
     return isinstance(body, (list, tuple)) or (isinstance(file_wrapper, type) and isinstance(body, file_wrapper))
 
 
-class _Starter:
-    """One request's `start_response`."""
+class _Request:
+    """One request, from the start of its response to its end.
 
-    __slots__ = ("_environ", "_meter", "_scope", "_start")
+    `tail` follows its body, if an event is to be added to it.
+    """
 
-    def __init__(self, meter: Meter, scope: RequestScope, environ: WSGIEnvironment, start: StartResponse) -> None:
+    __slots__ = ("_entry", "_environ", "_is_over", "_late", "_meter", "_scope", "_start", "tail")
+
+    def __init__(
+        self, meter: Meter, scope: RequestScope, environ: WSGIEnvironment, start: StartResponse, late: Late | None
+    ) -> None:
         self._meter = meter
         self._scope = scope
         self._environ = environ
         self._start = start
+        self._late = late
+        self._entry: Entry | None = None
+        self._is_over = False
+        self.tail: EventTail | None = None
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        """Start the response, in the server's place."""
+        own = headers
         try:
-            if self._meter.headers_mode(self._environ) != "off":
+            if shown := self._meter.headers_mode(self._environ) != "off":
                 self._wait()
-                headers = decorated(self._scope, int(status[:3]), headers, cross_origin="HTTP_ORIGIN" in self._environ)
+            if self._late is not None and self._late.answers and self._entry is None:
+                self._scope.settle_identity()
+                self._entry = self._late.begin(self._scope)
+            if shown:
+                headers = self._with_summary(int(status[:3]), headers)
+            wanted = self._meter.settings.sse_summary
+            if wanted and (wanted is True or wanted(self._environ)):
+                self.tail = tail_of(self._environ["REQUEST_METHOD"], int(status[:3]), own)
         except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
             warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)
-        return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
+        write = self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
+        return write if self.tail is None else self._following(write)
+
+    def _with_summary(self, status: int, headers: HeaderList) -> HeaderList:
+        more: HeaderList = []
+        if self._late is not None:
+            more = self._late.headers(self._entry, self._environ.get("SCRIPT_NAME", ""))
+        return decorated(self._scope, status, headers, cross_origin="HTTP_ORIGIN" in self._environ, more=more)
+
+    def _following(self, write: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        def write_and_follow(chunk: bytes) -> object:
+            if self.tail is not None:
+                self.tail.feed(chunk)
+            return write(chunk)
+
+        return write_and_follow
 
     def _wait(self) -> None:
         if not self._scope.identified:
@@ -113,21 +184,44 @@ class _Starter:
         if seconds and self._meter.available and (due := self._scope.due):
             wait(due, seconds)
 
+    def last_event(self) -> bytes | None:
+        """Return what follows the last byte of the body, if anything does."""
+        tail, self.tail = self.tail, None
+        if tail is None or not tail.between_events:
+            return None
+        try:
+            seconds = self._meter.settings.stream_wait
+            if seconds and self._meter.available and (due := self._scope.due):
+                wait(due, seconds)
+            return tail.event(self._scope.summary())
+        except Exception as error:  # noqa: BLE001 - fail open
+            warn("ending", "The end of a response went out without its summary: %s", type(error).__name__)
+            return None
+
+    def end(self) -> None:
+        """End the request; servers may say so more than once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._scope.close()
+        if self._late is not None:
+            self._late.end(self._scope, self._entry, self._environ)
+
 
 class _Body:
     """A response's iterable: the request is in force while a step of it runs, and not between the steps.
 
     Args:
         body: the app's own.
-        scope: the request.
+        request: the request.
         inside: what the app left in force; a body may leave something else at the end of each step.
     """
 
-    __slots__ = ("_body", "_inside", "_iterator", "_scope")
+    __slots__ = ("_body", "_inside", "_iterator", "_request")
 
-    def __init__(self, body: Iterable[bytes], scope: RequestScope, inside: InForce | None) -> None:
+    def __init__(self, body: Iterable[bytes], request: _Request, inside: InForce | None) -> None:
         self._body = body
-        self._scope = scope
+        self._request = request
         self._inside = inside
         self._iterator: Iterator[bytes] | None = None
 
@@ -139,9 +233,17 @@ class _Body:
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
-            return next(self._iterator)
+            chunk = next(self._iterator)
+        except StopIteration:
+            self._iterator = iter(())
+            if (event := self._request.last_event()) is None:
+                raise
+            return event
         finally:
             self._inside = swap(outside)
+        if self._request.tail is not None:
+            self._request.tail.feed(chunk)
+        return chunk
 
     def close(self) -> None:
         """End the response; servers call it whether or not the body was read to its end (PEP 3333)."""
@@ -151,7 +253,7 @@ class _Body:
                 close()
         finally:
             swap(outside)
-            self._scope.close()
+            self._request.end()
 
 
 class WsgiIncoming:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 import httpx2
 from websockets.asyncio.client import connect
 
-CROWD = 50
+CROWD = int(os.environ.get("CROWD", "25"))
 USERS = tuple(f"user-{number:02}" for number in range(CROWD))
 
 

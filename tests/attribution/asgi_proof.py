@@ -7,8 +7,8 @@ from pathlib import Path
 
 import payi_middleware
 from payi_middleware.demo.provider import Recorded
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 from tests.attribution.asgi_kit import Truth
 
 _ALL = 100_000

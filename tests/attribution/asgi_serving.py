@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import anyio.to_thread
 import hypercorn.asyncio
@@ -26,8 +27,8 @@ _STOP_SECONDS = 20.0
 class _Uvicorn(uvicorn.Server):
     """Stops when it is told to, not at the next of its looks at the clock."""
 
-    def __init__(self, app: ASGIApp, stop: Stop) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    def __init__(self, app: ASGIApp, stop: Stop, **options: Any) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", **options))
         self._stop = stop
 
     async def main_loop(self) -> None:
@@ -37,6 +38,10 @@ class _Uvicorn(uvicorn.Server):
 
 def _uvicorn(app: ASGIApp, listener: socket.socket, stop: Stop) -> None:
     asyncio.run(_Uvicorn(app, stop).serve(sockets=[listener]))
+
+
+def _uvicorn_http2(app: ASGIApp, listener: socket.socket, stop: Stop) -> None:
+    asyncio.run(_Uvicorn(app, stop, http="zttp", http2=True).serve(sockets=[listener]))
 
 
 def _hypercorn(run: Callable[..., object], serve: Callable[..., object]) -> Serve:
@@ -59,6 +64,7 @@ def _run_asyncio(serve: Callable[[], object]) -> None:
 
 SERVERS: dict[str, Serve] = {
     "uvicorn": _uvicorn,
+    "uvicorn-http2": _uvicorn_http2,
     "hypercorn-asyncio": _hypercorn(_run_asyncio, hypercorn.asyncio.serve),
     "hypercorn-trio": _hypercorn(trio.run, hypercorn.trio.serve),
 }

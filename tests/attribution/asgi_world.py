@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from payi_middleware import Settings, parse_headers
 from payi_middleware.demo.provider import Provider, Recorded
 from payi_middleware.meter import meter_for
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.attribution.asgi_crowd import CROWD, USERS, post_all
 from tests.attribution.asgi_gate import Gate
 from tests.attribution.asgi_kit import DELEGATE, ClosesOnShutdown, Kit

@@ -15,8 +15,8 @@ import waitress
 
 from payi_middleware import parse_headers
 from payi_middleware.demo.provider import Provider
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

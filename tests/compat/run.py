@@ -27,7 +27,10 @@ CACHE = ROOT / ".compat"
 PYPROJECT = ROOT / "pyproject.toml"
 TIMEOUT = 300  # seconds for one case
 # Ours and the SDKs' settings, and proxies, would lead calls elsewhere; litellm would fetch its prices at import.
-FOREIGN = ("PAYI_", "OPENAI_", "ANTHROPIC_", "LITELLM_", "LANGCHAIN_", "LANGSMITH_", "INSTRUCTOR_")
+FOREIGN = (
+    *("PAYI_", "OPENAI_", "ANTHROPIC_", "GROQ_", "MISTRAL_", "CO_", "GOOGLE_", "GEMINI_", "AWS_", "BOTO_"),
+    *("LITELLM_", "LANGCHAIN_", "LANGSMITH_", "INSTRUCTOR_"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Row:
 
 
 SDKS = ("transports httpx", "openai_sdk", "anthropic_sdk", "doors")
+OLDEST_AWS = ("boto3==1.34.116", "botocore==1.34.116")
 ROWS = (
     Row("langchain", ("langchain-openai", "langchain-anthropic"), ("langchain",)),
     Row("litellm", ("litellm",), ("litellm_library",)),
@@ -53,6 +57,25 @@ ROWS = (
     Row("oldest", (), SDKS, ("demo", "jwt", "compression"), oldest=True),
     Row("newest", ("httpx2",), (*SDKS, "transports httpx2"), ("demo", "jwt", "compression")),
     Row("oldest-httpx2", ("httpx2==2.0.0",), ("transports httpx2",)),
+    Row(
+        "oldest-sdks",
+        ("groq==0.13.0", "cohere==5.8.0", "mistralai==1.3.0", "google-genai==1.7.0", *OLDEST_AWS),
+        ("groq_sdk", "cohere_sdk metering", "mistral_sdk metering", "google_sdk metering", "bedrock_sdk"),
+    ),
+    Row(
+        "oldest-results",
+        ("cohere==5.16.0", "mistralai==2.0.0", "google-genai==1.22.0"),
+        ("cohere_sdk", "mistral_sdk", "google_sdk"),
+    ),
+    Row(
+        "newest-sdks",
+        ("groq", "cohere", "mistralai", "google-genai", "aiohttp", "boto3"),
+        ("groq_sdk", "cohere_sdk", "mistral_sdk", "google_sdk", "aiohttp_client", "bedrock_sdk"),
+    ),
+    Row(
+        "oldest-aiobotocore", ("aiobotocore==2.13.1", "aiohttp==3.9.2", "boto3"), ("aiobotocore_sdk", "aiohttp_client")
+    ),
+    Row("newest-aiobotocore", ("aiobotocore", "boto3"), ("aiobotocore_sdk",)),
 )
 
 
@@ -129,6 +152,7 @@ def play(python: Path, case: str) -> None:
     }
     environment |= {"PYTHONPATH": str(ROOT), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with tempfile.TemporaryDirectory() as folder:
+        environment["PAYI_JOURNAL"] = str(Path(folder) / "journal")
         run([str(python), "-m", f"tests.compat.cases.{module}", *arguments], environment=environment, folder=folder)
 
 

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from payi_middleware import PayiMiddleware, Settings, delivery
+from payi_middleware import PayiMiddleware, Settings
+from payi_middleware.delivery import pacing
 from payi_middleware.demo.provider import Provider
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
 from tests.transport.calling import KEY, MESSAGES
@@ -44,13 +45,20 @@ def ingest(remote_ledger: Path) -> Iterator[Ingest]:
 @pytest.fixture
 def remote(ingest: Ingest) -> Settings:
     """Settings that report to the service; nothing is waited for at the end."""
-    return Settings(base_url=ingest.url, api_key=PAYI_KEY, header_wait=10.0, ingest_timeout=5.0, shutdown_timeout=0.2)
+    return Settings(
+        base_url=ingest.url,
+        api_key=PAYI_KEY,
+        limits="off",  # it is asked for nothing but reports
+        header_wait=10.0,
+        ingest_timeout=5.0,
+        shutdown_timeout=0.2,
+    )
 
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat failed deliveries at once, as there is nobody to spare."""
-    monkeypatch.setattr(delivery, "_LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(pacing, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from payi_middleware import IngestError, Settings, flush, get_context, instrumen
 from payi_middleware import meter as meter_module
 from payi_middleware.context import current_frame
 from payi_middleware.demo.provider import Provider
+from payi_middleware.destinations import open_sink
 from payi_middleware.service.ledger import Ledger
 from tests.delivery.ingest_server import PAYI_KEY, Ingest
 from tests.transport.calling import KEY, MESSAGES, only_report, reports
@@ -103,10 +104,10 @@ def test_a_flush_covers_what_several_threads_deliver(ingest: Ingest, remote: Set
 
 
 @pytest.mark.usefixtures("short_pauses")
-def test_close_gives_up_what_cannot_be_delivered_and_a_later_call_is_delivered_again(
+def test_without_a_journal_close_gives_up_what_cannot_be_delivered_and_a_later_call_is_delivered_again(
     ingest: Ingest, remote: Settings, provider: Provider
 ) -> None:
-    meter = instrument(remote.model_copy(update={"ingest_timeout": 0.2}))
+    meter = instrument(remote.model_copy(update={"ingest_timeout": 0.2, "journal": "off"}))
     ingest.mode = 503
     answers = _calls(provider, 4)
     assert not meter.close(0.2)
@@ -117,7 +118,8 @@ def test_close_gives_up_what_cannot_be_delivered_and_a_later_call_is_delivered_a
     ingest.mode = "ok"
     (late,) = _calls(provider, 1)
     assert flush(10)
-    assert [request.provider_response_id for request in ingest.ledger.requests()] == [late.id]
+    booked = {request.provider_response_id for request in ingest.ledger.requests()}
+    assert late.id in booked  # and of the others those that were being sent when it was closed, at most
 
 
 _SCRIPT = """
@@ -202,7 +204,6 @@ def test_the_app_does_not_wait_while_the_sink_is_being_opened(
         assert opened.wait(30)
         return open_sink(settings)
 
-    open_sink = meter_module.open_sink
     monkeypatch.setattr(meter_module, "open_sink", slow)
     instrument(Settings(ledger=ledger_path)).open()
     assert entered.wait(10)

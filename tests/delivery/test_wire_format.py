@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from payi_middleware import IngestRefusedError, PayiMiddleware, Settings, flush, instrument, result_of, track_context
 from payi_middleware import ingest as report_by_hand
 from payi_middleware.demo.provider import Provider
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 from tests.delivery.ingest_server import PAYI_KEY, Ingest
 from tests.transport.calling import KEY, MESSAGES, stand_in
 
@@ -138,7 +138,7 @@ def test_what_no_header_can_carry_is_neither_lost_nor_mangled(
 ) -> None:
     _limits(ingest.ledger, *context.get("limit_ids", []))
     if not returns_results:
-        _forget_results(ingest)
+        ingest.tells_results = False
     instrument(remote)
     with track_context(**context):
         result = result_of(_call(provider), timeout=10)
@@ -160,16 +160,6 @@ def test_a_comma_in_a_limit_id_does_not_make_it_two(ingest: Ingest, remote: Sett
     with track_context(limit_ids=["a,b"]), pytest.raises(IngestRefusedError, match="limit"):
         result_of(_call(provider), timeout=10)
     assert [item["limit_ids"] for received in ingest.received for item in received.body] == [["a,b"]]
-
-
-def _forget_results(ingest: Ingest) -> None:
-    """Have bulk answers without results, as the hosted service gives them."""
-    whole = ingest.ledger.ingest_bulk
-
-    def without_results(items: Any, *, with_results: bool = False) -> dict[str, Any]:
-        return whole(items, with_results=False)
-
-    ingest.ledger.ingest_bulk = without_results  # type: ignore[method-assign]
 
 
 def test_a_bulk_item_that_is_refused_is_told_as_such(ingest: Ingest, remote: Settings, provider: Provider) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from payi_middleware.cli import main
 from payi_middleware.demo import screen
-from payi_middleware.service.records import UserUsage
+from payi_middleware.service.accounts.records import UserUsage
 
 COMMAND = [sys.executable, "-m", "payi_middleware.cli"]
 TIMEOUT = 120  # seconds
@@ -61,12 +61,47 @@ def test_the_demo_shows_what_each_response_and_each_user_cost() -> None:
     assert max(map(len, done.stdout.splitlines())) <= screen.WIDTH
 
 
+def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    done = demo(HOME=str(home), XDG_STATE_HOME=str(home / "state"), TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    assert [*home.iterdir(), *temporary.iterdir()] == []
+
+
 def test_a_second_demo_adds_to_the_ledger_it_is_given(tmp_path: Path) -> None:
     ledger = tmp_path / "kept.db"
     first, second = demo("--ledger", str(ledger)), demo("--ledger", str(ledger))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert ledger.stat().st_size > 0
     assert [table(done.stdout)["total"][0] for done in (first, second)] == ["16", "32"]
+
+
+def test_the_demo_ends_with_the_address_of_a_dashboard_that_it_has_looked_at() -> None:
+    done = demo()
+    (url,) = re.findall(r"The dashboard, with all of that: (http://127\.0\.0\.1:\d+/)$", done.stdout, re.MULTILINE)
+    assert done.stdout.index("The ledger, per user:") < done.stdout.index(url)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
+def test_on_a_terminal_the_dashboard_stays_until_enter_is_pressed() -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen([*COMMAND, "demo"], env=environment(), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = ""
+        while "Press Enter" not in seen:
+            seen += os.read(ours, 4096).decode()
+        (url,) = re.findall(r"The dashboard, with all of that: (http://127\.0\.0\.1:\d+/)", seen)
+        page = httpx.get(url, trust_env=False)
+        os.write(ours, b"\n")
+        assert process.wait(TIMEOUT) == 0
+    os.close(ours)
+    assert page.status_code == 200
+    assert "alice" in page.text
+    assert "bob" in page.text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")

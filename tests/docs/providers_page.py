@@ -17,9 +17,10 @@ _TITLES = {"alephalpha": "Aleph Alpha", "huggingface": "Hugging Face", "openai":
 _START = """\
 # Providers
 
-What is metered: requests of these forms, made through httpx, httpx2, boto3 or aiohttp, and so by the SDKs built on
-them. A call is recognised by its method, host and path, whoever wrote it; anything else passes by untouched.
-`make docs` writes this page from the tables that the package itself reads.
+What is metered: requests of these forms, made through httpx, httpx2, aiohttp, requests or boto3, and so by the SDKs
+built on them. A call is recognised by its method, host and path, whoever wrote it; anything else passes by untouched.
+Each attempt of an SDK that tries again is a call; those that urllib3 makes by itself (`max_retries` of an adapter of
+requests') are one. `make docs` writes this page from the tables that the package itself reads.
 
 A host that is not listed, such as a gateway of your own, is metered where the form of a call leaves no doubt ("any
 host" below), in the category of the provider whose form it is. Name the host in the setting `providers` to meter all of

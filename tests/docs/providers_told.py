@@ -52,7 +52,13 @@ _LARGE = "large prompts' units end in `_large_context`; fees for grounding are n
 _INVOKED = "models that count nothing are counted by Bedrock's headers or the metrics at a stream's end"
 _BILLED_WHERE = "`invocations` count where the model does: SageMaker bills by the hour"
 _BATCH = "one report with the sums of the file; downloaded again, it is not counted again"
-_EMBEDDED = "images are tokens (`vision`) or pieces (`image`)"
+_BILLED = "what is billed is counted: it is all that Cohere tells"
+_EMBEDDED = f"{_BILLED}; images are tokens (`vision`) or pieces (`image`)"
+_TOKENS = (
+    "counted is [what Cohere bills](https://docs.cohere.com/docs/how-does-cohere-pricing-work), which leaves out what "
+    "it adds to a prompt itself; the property `system.usage.tokens` has what the model saw and wrote where that differs"
+)
+_PICKED_UP = "the poll that shows its end; later ones are duplicates"
 _CONVERSE = "a stream that is left early tells nothing: its usage is the last event"
 
 _MODEL = "/model/eu.amazon.nova-lite-v1%3A0"
@@ -70,7 +76,7 @@ _OPENAI: dict[str, Told] = {
         "/v1/responses/resp_1", "plain, streamed", _CHAT, "counts for answers made in the background only, and once"
     ),
     "openai.embeddings": Told("/v1/embeddings", "plain", (*_TEXT, "vision")),
-    "openai.rerank": Told("/v1/rerank", "plain", _TEXT, "most hosts tell no usage"),
+    "openai.rerank": Told("/v1/rerank", "plain", (*_TEXT, "search_unit"), "most hosts tell no usage"),
     "openai.images": Told(
         "/v1/images/generations",
         "plain, streamed",
@@ -122,7 +128,13 @@ _AMAZON: dict[str, Told] = {
 _GOOGLE: dict[str, Told] = {
     "gemini.generate": Told(f"{_GEMINI_MODEL}:generateContent", "plain", _GEMINI, _LARGE),
     "gemini.stream_generate": Told(f"{_GEMINI_MODEL}:streamGenerateContent", "streamed", _GEMINI, _LARGE),
-    "gemini.interactions": Told("/v1beta/interactions", "plain, streamed", _GEMINI, _LARGE),
+    "gemini.interactions": Told(
+        "/v1beta/interactions",
+        "plain, streamed",
+        _GEMINI,
+        f"{_LARGE}; in the background, counted when it is picked up",
+    ),
+    "gemini.interactions.retrieve": Told("/v1beta/interactions/v1_1", "plain, streamed", _GEMINI, _PICKED_UP),
     "gemini.embed": Told(
         f"{_GEMINI_MODEL}:embedContent",
         "plain",
@@ -140,10 +152,12 @@ _COHERE: dict[str, Told] = {
     f"cohere.{version}.{api}": told
     for version in ("v1", "v2")
     for api, told in {
-        "chat": Told(f"/{version}/chat", "plain, streamed", (*_TEXT, "text_cache_read", "vision", "search_unit")),
-        "generate": Told(f"/{version}/generate", "plain, streamed", _TEXT),
+        "chat": Told(
+            f"/{version}/chat", "plain, streamed", (*_TEXT, "text_cache_read", "vision", "search_unit"), _TOKENS
+        ),
+        "generate": Told(f"/{version}/generate", "plain, streamed", _TEXT, _BILLED),
         "embed": Told(f"/{version}/embed", "plain", (*_TEXT, "vision", "image"), _EMBEDDED),
-        "rerank": Told(f"/{version}/rerank", "plain", (*_TEXT, "search_unit")),
+        "rerank": Told(f"/{version}/rerank", "plain", (*_TEXT, "search_unit"), _BILLED),
     }.items()
 }
 _OLLAMA_ONE = (*_TEXT, "text_cache_read")
@@ -153,7 +167,12 @@ _OTHERS: dict[str, Told] = {
         "/v1/listen", "plain", ("audio_seconds",), "live transcription (WebSockets) is not metered"
     ),
     "deepgram.speak": Told("/v1/speak", "plain", ("character",)),
-    "huggingface.generate": Told("/generate", "plain, streamed", _TEXT, "a stream may tell its output only"),
+    "huggingface.generate": Told(
+        "/generate",
+        "plain, streamed",
+        _TEXT,
+        "at the root of `*.endpoints.huggingface.cloud`, too; a stream may tell its output only",
+    ),
     "mistral.conversations": Told(
         "/v1/conversations", "plain, streamed", (*_TEXT, *_SEARCH), "other connectors are units of their own names"
     ),
@@ -166,9 +185,10 @@ _OTHERS: dict[str, Told] = {
         "/v1/models/meta/llama/predictions",
         "plain",
         (*_TEXT, "image"),
-        "a prediction that has not ended when it is answered tells none",
+        "one that has not ended when it is answered is counted when it is picked up; time on a machine is no unit",
     ),
-    "voyage.embeddings": Told("/v1/embeddings", "plain", _TEXT),
+    "replicate.predictions.retrieve": Told("/v1/predictions/p1", "plain", (*_TEXT, "image"), _PICKED_UP),
+    "voyage.embeddings": Told("/v1/embeddings", "plain", (*_TEXT, "vision")),
     "voyage.rerank": Told("/v1/rerank", "plain", _TEXT),
     "watsonx.generate": Told("/ml/v1/text/generation", "plain, streamed", _TEXT),
     "watsonx.chat": Told("/ml/v1/text/chat", "plain, streamed", _TEXTS),

@@ -16,6 +16,7 @@ import uvicorn
 
 import payi_middleware
 from payi_middleware import Settings
+from payi_middleware.cli import build_parser
 from payi_middleware.demo.provider import Provider
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,17 @@ def test_the_python_blocks_of_each_page_run_in_order(page: Path) -> None:
 def served(monkeypatch: pytest.MonkeyPatch, _environment: None) -> Iterator[int]:
     """The README's app, served by uvicorn on a free port."""
     monkeypatch.setenv("PAYI_HEADER_WAIT", "10")
-    server = uvicorn.Server(uvicorn.Config(run_python(ROOT / "README.md")["app"], port=0, log_level="warning"))
+    readme = run_python(ROOT / "README.md")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def close_and_send(message: Any) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await readme["client"].close()  # its connections belong to this loop
+            await send(message)
+
+        await readme["app"](scope, receive, close_and_send)
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():
@@ -90,6 +101,12 @@ def test_every_shell_command_of_the_readme_is_one_that_ci_runs_or_an_install_of_
             assert all(f"\n{extra} = [" in pyproject for extra in extras[1].split(","))
     ci = (ROOT / ".ci" / "run").read_text()
     assert all(command in ci for command in RUN_BY_CI)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_ours_is_one_that_there_is(page: Path) -> None:
+    for found in re.findall(r"(?:^    |`)(payi-middleware [^`\n]+)", page.read_text(), re.MULTILINE):
+        build_parser().parse_args(shlex.split(found, comments=True)[1:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

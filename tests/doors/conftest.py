@@ -10,8 +10,8 @@ from openai import OpenAI
 
 from payi_middleware import flush
 from payi_middleware.demo.provider import Provider
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 
 Ask = Callable[..., str]
 

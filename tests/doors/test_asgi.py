@@ -22,7 +22,7 @@ from payi_middleware import PayiMiddleware, Settings, Summary, get_context, pars
 from payi_middleware.asgi import SCOPE_KEY
 from payi_middleware.context import current_frame
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.doors.asgi_server import headers_of, http_scope, ours_in, serve, websocket_scope
 from tests.doors.conftest import Ask
 

@@ -19,7 +19,7 @@ from payi_middleware import PayiMiddleware, Settings, parse_headers
 from payi_middleware.context import RequestScope
 from payi_middleware.exceptions import ConfigurationError
 from payi_middleware.fastapi import instrument_app
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.doors.asgi_server import ours_in
 from tests.doors.conftest import Ask
 

@@ -18,7 +18,7 @@ from payi_middleware.context import RequestScope
 from payi_middleware.exceptions import ConfigurationError
 from payi_middleware.flask import Payi, meter_of
 from payi_middleware.identity import AuthenticatedUser, Route, Session
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.doors.conftest import Ask
 
 Records = Callable[[], list[RequestRecord]]

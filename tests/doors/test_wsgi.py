@@ -16,7 +16,7 @@ from payi_middleware import PayiWSGIMiddleware, Settings, get_context, parse_hea
 from payi_middleware.context import RequestScope, current_frame
 from payi_middleware.demo.provider import Provider
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.wsgi import SCOPE_KEY
 from tests.doors.conftest import Ask
 from tests.doors.wsgi_server import Exchange, environ_of

@@ -13,7 +13,7 @@ from openai import InternalServerError, OpenAI
 
 from payi_middleware import PayiWSGIMiddleware, Settings, parse_headers
 from payi_middleware.demo.provider import Provider
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.doors.conftest import Ask
 from tests.doors.wsgi_server import Exchange, environ_of
 

@@ -38,7 +38,10 @@ _OVERLOADED: Json = {"error": {"code": 503, "message": "overloaded", "status": "
 
 
 class GeminiServer:
-    """Answer as the model's name says: `missing` is not found, `breaks` fails within its stream, others speak."""
+    """Answer as the model's name says: others than these speak.
+
+    `missing` is not found, `breaks` fails within its stream, `continues` takes three interactions for its answer.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -100,6 +103,9 @@ class GeminiServer:
             "usage": {**usage, "total_thought_tokens": 50, "total_tokens": 200},
         }
         steps = [{"type": "model_output", "content": [{"type": "text", "text": "Oslo"}]}]
+        hop = int(body.get("continuation_token", 0)) + 1
+        if body["model"] == "continues" and hop < 3:
+            done.update(status="requires_continuation", continuation_token=str(hop))
         if not body.get("stream"):
             return JSONResponse({**done, "steps": steps})
         opening = {"id": done["id"], "object": "interaction", "model": body["model"], "status": "in_progress"}

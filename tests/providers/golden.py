@@ -258,15 +258,18 @@ GOLDEN = [
     body("gemini.stream_generate", [GEMINI | {"usageMetadata": {"promptTokenCount": 12}}, GEMINI]),
     events("gemini.stream_generate", GEMINI, GEMINI),
     body("gemini.embed", {"embeddings": [{"values": [0.1]}], "usageMetadata": {"promptTokenCount": 8}}),
-    body(
-        "gemini.interactions",
-        {
-            "id": "i-1",
-            "model": "m-1",
-            "status": "completed",
-            "outputs": [{"type": "function_call", "name": "find", "arguments": {}}],
-            "usage": {"total_input_tokens": 12, "total_output_tokens": 7, "total_tokens": 19},
-        },
+    *(
+        body(
+            api,
+            {
+                "id": "i-1",
+                "model": "m-1",
+                "status": "completed",
+                "outputs": [{"type": "function_call", "name": "find", "arguments": {}}],
+                "usage": {"total_input_tokens": 12, "total_output_tokens": 7, "total_tokens": 19},
+            },
+        )
+        for api in ("gemini.interactions", "gemini.interactions.retrieve")
     ),
     body(
         "vertex.predict",
@@ -293,9 +296,12 @@ GOLDEN = [
         {"type": "message.output.delta", "content": "There", "model": "m-1"},
         {"type": "conversation.response.done", "usage": COUNTS},
     ),
-    body(
-        "replicate.predictions",
-        {"id": "p-1", "model": "m-1", "status": "succeeded", "metrics": {"input_token_count": 5, "image_count": 2}},
+    *(
+        body(
+            api,
+            {"id": "p-1", "model": "m-1", "status": "succeeded", "metrics": {"input_token_count": 5, "image_count": 2}},
+        )
+        for api in ("replicate.predictions", "replicate.predictions.retrieve")
     ),
     body("deepgram.listen", {"metadata": {"request_id": "r-1", "duration": 2.5, "model_info": {"u": {"name": "n"}}}}),
     Golden("deepgram.speak", b"\xff\xf3" * 40, {"content-type": "audio/mpeg", "dg-char-count": "74"}),

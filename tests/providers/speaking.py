@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from payi_middleware import flush
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 from tests.transport.serving import serve
 
 

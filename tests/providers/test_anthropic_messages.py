@@ -64,6 +64,12 @@ def test_cached_and_written_tokens_are_added_to_the_input(body: Read) -> None:
     assert units(usage_of(answer))[0]["text"] == {"input": 10, "output": 7}
 
 
+@pytest.mark.parametrize(("speed", "tier"), [("fast", "fast"), ("standard", "standard"), (None, "standard")])
+def test_fast_mode_is_a_service_tier(body: Read, speed: str | None, tier: str) -> None:
+    told = {"input_tokens": 1, "output_tokens": 1, "service_tier": "standard", "speed": speed}
+    assert body(API, message(told)).service_tier == tier
+
+
 def test_a_write_without_lifetimes_is_one_of_five_minutes(body: Read) -> None:
     usage = usage_of(body(API, message({"input_tokens": 1, "cache_creation_input_tokens": 9, "output_tokens": 1})))
     assert (usage.input_tokens, usage.cache_write, usage.cache_write_1h) == (10, 9, None)
@@ -194,3 +200,16 @@ def test_thinking_is_a_token_and_text_is_a_completion() -> None:
         reader.feed(b'data: {"type":"content_block_delta","index":0,"delta":{"type":"%s"}}\n\n' % kind.encode())
         marks.append((reader.first_token, reader.first_completion))
     assert marks == [(False, False), (True, False), (True, True)]
+
+
+def test_zeros_that_a_gateway_fills_into_a_delta_are_no_counts(stream: Read) -> None:
+    told = {"input_tokens": 10, "cache_read_input_tokens": 4, "output_tokens": 1}
+    zeros = {"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": None, "output_tokens": 9}
+    usage = usage_of(stream(API, start(told), TEXT, delta(zeros), STOP))
+    assert (usage.input_tokens, usage.cache_read, usage.output_tokens) == (14, 4, 9)
+
+
+def test_a_delta_whose_input_is_all_from_the_cache_counts(stream: Read) -> None:
+    told = {"input_tokens": 0, "cache_read_input_tokens": 10, "output_tokens": 9}
+    usage = usage_of(stream(API, start({"input_tokens": 10, "output_tokens": 1}), TEXT, delta(told), STOP))
+    assert (usage.input_tokens, usage.cache_read, usage.output_tokens) == (10, 10, 9)

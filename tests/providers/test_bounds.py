@@ -67,6 +67,15 @@ FRAMINGS = [
         b'"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":7,"totalTokenCount":12}}]',
     ),
     Framing(
+        "gemini.stream_generate",
+        JSON,
+        b'[{\n  "candidates": [],\n  "modelVersion": "gemini"\n}\n',
+        b',\r\n{\n  "candidates": [{"content": {"role": "model", "parts": [{"text": "%s"}]}}]\n}\n' % WORDS.encode(),
+        b',\r\n{\n  "candidates": [{"content": {"role": "model", "parts": [{"text": "',
+        b',\r\n{\n  "candidates": [{"finishReason": "STOP"}],\n'
+        b'  "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}\n}\n]',
+    ),
+    Framing(
         "bedrock.converse_stream",
         EVENT_STREAM,
         event("messageStart", {"role": "assistant"}),

@@ -40,18 +40,52 @@ def stream(*events: dict[str, Any] | str) -> bytes:
     return as_events(*events, named=True)
 
 
-def test_tokens_are_the_model_s_and_what_is_billed_is_noted() -> None:
+def test_what_is_billed_is_the_usage_and_what_the_model_saw_is_noted() -> None:
     answer = play(CHAT, {"id": "c-1", "finish_reason": "COMPLETE", "message": {"content": []}, "usage": USAGE})
     assert answer.usage is not None
-    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.cache_read) == (210, 15, 160)
-    assert units(answer.usage)[0] == {"text": {"input": 50, "output": 15}, "text_cache_read": {"input": 160}}
-    assert answer.notes == {"system.usage.billed": "input_tokens=12,output_tokens=9"}
+    assert units(answer.usage)[0] == {"text": {"input": 12, "output": 9}}
+    assert answer.notes == {"system.usage.tokens": "input_tokens=210,output_tokens=15,cached_tokens=160"}
     assert (answer.response_id, answer.finish_reason, answer.model) == ("c-1", "COMPLETE", None)
 
 
-def test_nothing_is_noted_where_all_tokens_are_billed() -> None:
-    same = {"input_tokens": 5, "output_tokens": 6}
-    assert play(CHAT, {"id": "c-1", "usage": {"tokens": same, "billed_units": same}}).notes == {}
+def test_where_all_tokens_are_billed_those_from_the_cache_are_counted_apart() -> None:
+    same = {"input_tokens": 50, "output_tokens": 6}
+    answer = play(CHAT, {"id": "c-1", "usage": {"tokens": same, "billed_units": same, "cached_tokens": 48}})
+    assert answer.usage is not None
+    assert units(answer.usage)[0] == {"text": {"input": 2, "output": 6}, "text_cache_read": {"input": 48}}
+    assert answer.notes == {}
+
+
+def test_where_only_tokens_are_told_they_are_the_usage() -> None:
+    tokens = {"input_tokens": 50, "output_tokens": 6}
+    answer = play(CHAT, {"id": "c-1", "usage": {"tokens": tokens, "cached_tokens": 48}})
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.cache_read) == (50, 6, 48)
+    assert answer.notes == {}
+
+
+def test_where_only_what_is_billed_is_told_that_is_the_usage() -> None:
+    billed = {"billed_units": {"input_tokens": 12, "output_tokens": 9}}
+    for answer in (
+        play(CHAT, {"id": "c-1", "message": {}, "usage": billed}),
+        play(CHAT, {"id": "c-1", "message": {}, "usage": {**billed, "tokens": {}}}),
+        play(CHAT, stream(message_start(), message_end(usage=billed)), EVENTS),
+        play(OLD_CHAT, {"generation_id": "g-1", "meta": billed}),
+    ):
+        assert answer.usage is not None
+        assert (answer.usage.input_tokens, answer.usage.output_tokens) == (12, 9)
+        assert answer.notes == {}
+
+
+def test_of_what_is_told_in_one_way_only_nothing_is_lost() -> None:
+    told = {
+        "tokens": {"input_tokens": 210},
+        "billed_units": {"input_tokens": 12, "output_tokens": 9, "search_units": 1},
+    }
+    answer = play(CHAT, {"id": "c-1", "message": {}, "usage": told})
+    assert answer.usage is not None
+    assert units(answer.usage)[0] == {"text": {"input": 12, "output": 9}, "search_unit": {"output": 1}}
+    assert answer.notes == {"system.usage.tokens": "input_tokens=210"}
 
 
 @pytest.mark.parametrize("size", [1, 3, 50, 10_000])
@@ -59,7 +93,7 @@ def test_a_stream_is_read_however_it_is_cut(size: int) -> None:
     raw = stream(message_start(), content(text="Hel"), content(text='lo "true"'), message_end(), "[DONE]")
     answer = play(CHAT, raw, EVENTS, size=size)
     assert answer.usage is not None
-    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.cache_read) == (210, 15, 160)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.cache_read) == (12, 9, None)
     assert (answer.response_id, answer.finish_reason) == ("c-77", "COMPLETE")
 
 
@@ -144,7 +178,7 @@ def test_a_stream_of_version_1_ends_with_the_whole_answer(content_type: str) -> 
     )
     answer = play(OLD_CHAT, raw, {"content-type": content_type}, size=13)
     assert answer.usage is not None
-    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (60, 5)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (3, 4)
     assert (answer.response_id, answer.finish_reason) == ("g-1", "COMPLETE")
     assert answer.function_calls == (FunctionCall("search", '{"q":"x"}'),)
 
@@ -182,10 +216,11 @@ def test_generate_counts_what_is_billed() -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("api", ["embed", "rerank"])
 def test_what_is_billed_besides_tokens_is_counted_by_its_unit(
-    billed: dict[str, int], counted: dict[str, dict[str, int]], version: str
+    billed: dict[str, int], counted: dict[str, dict[str, int]], version: str, api: str
 ) -> None:
-    answer = play(f"https://api.cohere.com/{version}/embed", {"id": "e", "meta": {"billed_units": billed}})
+    answer = play(f"https://api.cohere.com/{version}/{api}", {"id": "e", "meta": {"billed_units": billed}})
     assert answer.usage is not None
     assert units(answer.usage)[0] == counted
 
@@ -211,6 +246,7 @@ def test_cohere_s_sdk_is_recognised_on_any_host_and_its_path_alone_is_not() -> N
     match = matched("http://10.0.0.1:8000/v2/rerank", by_sdk)
     assert match == Match("cohere.v2.rerank", "cohere", "unknown")
     assert matched("http://10.0.0.1:8000/v2/chat") is None
+    assert matched("http://10.0.0.1:8000/cohere/v2/chat") == Match("cohere.v2.chat", "cohere", "unknown")  # gateways
     assert matched("https://api.cohere.com/v1/tokenize", by_sdk) is None
     assert matched("https://api.cohere.com/v2/datasets/chat", by_sdk) is None
     assert matched("https://api.cohere.com/compatibility/v1/chat/completions") == Match(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.providers import Answer, FunctionCall, Usage
+from payi_middleware.providers import Answer, FunctionCall, Usage, recognise
 from payi_middleware.providers.answer import MISSING, PARTIAL
 from payi_middleware.providers.gemini_interactions import GeminiInteractions
 from tests.providers.wires import EVENTS, as_events, matched, play
@@ -92,7 +92,7 @@ def test_a_stream_that_breaks_off_keeps_what_it_counted_last() -> None:
 def test_an_interaction_in_the_background_has_no_usage_yet() -> None:
     answer = play(URL, {"id": "v1_a", "status": "in_progress", "agent": "deep-research"})
     assert answer.usage is None
-    assert answer.model is None
+    assert answer.model == "deep-research"
     assert answer.notes == {MISSING: "interaction is not complete"}
     assert play(URL, {"id": "v1_a", "status": "failed"}).notes == {MISSING: "provider sent no usage"}
 
@@ -134,3 +134,41 @@ def test_arguments_too_long_to_keep_leave_the_name() -> None:
     many = [event("step.delta", index=1, delta={"type": "arguments_delta", "arguments": "y"})] * 500
     answer = play(URL, as_events(OPENING, STEPS[2], *many, CLOSING), EVENTS)
     assert answer.function_calls == (FunctionCall("add"),)
+
+
+def test_what_goes_on_in_the_background_counts_when_it_is_picked_up() -> None:
+    started = play(URL, {"id": "v1_a", "status": "in_progress"})
+    assert (started.inference, started.notes) == (False, {MISSING: "interaction is not complete"})
+    match = recognise("GET", "generativelanguage.googleapis.com", None, "/v1beta/interactions/v1_a", {})
+    assert match is not None
+    assert match.api == "gemini.interactions.retrieve"
+    poll = f"{URL}/v1_a"
+    assert not play(poll, {"id": "v1_a", "status": "in_progress"}, method="GET").inference
+    ended = play(poll, WHOLE, method="GET")
+    assert (ended.inference, ended.usage, ended.response_id, ended.unique_id) == (True, USAGE, "v1_a", True)
+    followed = play(poll, as_events(OPENING, *STEPS, CLOSING), EVENTS, method="GET")
+    assert (followed.inference, followed.usage) == (True, USAGE)
+    assert not play(poll, as_events(OPENING, STEPS[0]), EVENTS, method="GET").inference
+
+
+def test_an_agent_that_worked_in_the_background_is_named_when_its_work_is_picked_up() -> None:
+    told = {key: value for key, value in WHOLE.items() if key != "model"} | {"agent": "deep-research"}
+    assert play(f"{URL}/v1_a", told, method="GET").model == "deep-research"
+
+
+def test_a_stream_that_the_app_leaves_does_not_take_the_id_of_what_is_picked_up_later() -> None:
+    left = play(URL, as_events(OPENING, STEPS[0]), EVENTS)
+    assert (left.inference, left.response_id, left.unique_id) == (True, "v1_a", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "path"),
+    [
+        ("GET", "app.example", "/v1beta/interactions/v1_a"),
+        ("GET", "generativelanguage.googleapis.com", "/v1beta/interactions"),
+        ("POST", "generativelanguage.googleapis.com", "/v1beta/interactions/v1_a/cancel"),
+        ("POST", "generativelanguage.googleapis.com", "/v1beta/interactions/v1_a"),
+    ],
+)
+def test_other_requests_about_interactions_are_no_inferences(method: str, host: str, path: str) -> None:
+    assert recognise(method, host, None, path, {}) is None

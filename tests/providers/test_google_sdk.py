@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from payi_middleware import Settings, instrument
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.providers.gemini_server import UNITS, GeminiServer
 from tests.transport.calling import only_report, reports
 
@@ -193,21 +193,41 @@ def test_vertex_embeddings_are_metered(vertex: Any, ledger_path: Path) -> None:
     assert (report.resource, report.input_tokens) == ("google.text-embedding-005", 11)
 
 
-def test_claude_on_vertex_is_metered(settings: Settings, server: GeminiServer, ledger_path: Path) -> None:
-    instrument(settings)
-    with anthropic.AnthropicVertex(
-        base_url=f"{server.url}/v1", project_id="p", region="us-east5", access_token="t"
-    ) as client:
-        asked: dict[str, Any] = {
-            "model": "claude-sonnet-4-5@20250929",
-            "max_tokens": 50,
-            "messages": [{"role": "user", "content": QUESTION}],
-        }
-        client.messages.create(**asked)
-        assert list(client.messages.create(**asked, stream=True))
-        client.messages.count_tokens(**{key: asked[key] for key in ("model", "messages")})
+CLAUDE: dict[str, Any] = {
+    "model": "claude-sonnet-4-5@20250929",
+    "max_tokens": 50,
+    "messages": [{"role": "user", "content": QUESTION}],
+}
+COUNTED: dict[str, Any] = {key: CLAUDE[key] for key in ("model", "messages")}
+
+
+def on_vertex(server: GeminiServer) -> dict[str, Any]:
+    return {"base_url": f"{server.url}/v1", "project_id": "p", "region": "us-east5", "access_token": "t"}
+
+
+def check_claude(server: GeminiServer, ledger_path: Path) -> None:
+    """See that there are two reports, of a whole message and of a stream, and none of the tokens that were counted."""
     whole, streamed = reports(ledger_path)
     for report in (whole, streamed):
         assert (report.category, report.resource) == ("system.google.vertex", "anthropic.claude-sonnet-4-5@20250929")
         assert report.units == {"text": {"input": 20, "output": 30}, "text_cache_read": {"input": 100, "output": 0}}
     assert streamed.provider_response_id in server.ids
+
+
+def test_claude_on_vertex_is_metered(settings: Settings, server: GeminiServer, ledger_path: Path) -> None:
+    instrument(settings)
+    with anthropic.AnthropicVertex(**on_vertex(server)) as client:
+        client.messages.create(**CLAUDE)
+        assert list(client.messages.create(**CLAUDE, stream=True))
+        client.messages.count_tokens(**COUNTED)
+    check_claude(server, ledger_path)
+
+
+@pytest.mark.anyio
+async def test_claude_on_vertex_is_metered_async(settings: Settings, server: GeminiServer, ledger_path: Path) -> None:
+    instrument(settings)
+    async with anthropic.AsyncAnthropicVertex(**on_vertex(server)) as client:
+        await client.messages.create(**CLAUDE)
+        assert [event async for event in await client.messages.create(**CLAUDE, stream=True)]
+        await client.messages.count_tokens(**COUNTED)
+    check_claude(server, ledger_path)

@@ -43,6 +43,12 @@ CLAUDE = "publishers/anthropic/models/claude-sonnet-4-5@20250929"
         (f"{REGION}/{CLAUDE}:rawPredict", "anthropic.messages", "anthropic.claude-sonnet-4-5@20250929"),
         (f"{GLOBAL}/{CLAUDE}:streamRawPredict", "anthropic.messages", "anthropic.claude-sonnet-4-5@20250929"),
         (f"{REGION}/publishers/mistralai/models/mistral-small:rawPredict", "openai.chat", "mistralai.mistral-small"),
+        (
+            f"{REGION}/publishers/mistralai/models/mistral-ocr-2505:rawPredict",
+            "mistral.ocr",
+            "mistralai.mistral-ocr-2505",
+        ),
+        (f"{REGION}/publishers/ai21/models/jamba-1.5-mini:rawPredict", "openai.chat", "ai21.jamba-1.5-mini"),
         ("http://localhost:4000/gemini/v1beta/models/g:generateContent", "gemini.generate", "google.g"),
         (
             "http://localhost:4000/v1/publishers/google/models/g:streamGenerateContent",

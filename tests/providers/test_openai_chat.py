@@ -93,6 +93,11 @@ def test_voyage_counts_an_embedding_by_its_total(body: Read) -> None:
     assert body("openai.embeddings", {"model": "voyage-3", "usage": {"total_tokens": 4}}).usage == Usage(input_tokens=4)
 
 
+def test_voyage_counts_pictures_as_what_is_no_text(body: Read) -> None:
+    told = {"text_tokens": 5, "image_pixels": 2_000_000, "total_tokens": 3576}
+    assert body("openai.embeddings", {"model": "m", "usage": told}).usage == Usage(3576, image_input=3571)
+
+
 def test_a_completion_without_usage_says_so(body: Read) -> None:
     answer = body(CHAT, completion())
     assert answer.usage is None
@@ -169,7 +174,7 @@ def test_searches_of_perplexity_and_xai_are_counted(body: Read) -> None:
     assert usage_of(body(CHAT, completion(counts(1, 1, **told)))).web_search_requests == 3
 
 
-@pytest.mark.parametrize("bad", [-1, True, "7", 1.5, None, [], 2**60, float("nan")])
+@pytest.mark.parametrize("bad", [-1, True, "7.5", "-7", "", "²", "9" * 17, 1.5, None, [], 2**60, float("nan")])
 def test_what_is_no_count_is_not_taken_for_one(body: Read, bad: Any) -> None:
     assert body(CHAT, completion({"prompt_tokens": bad, "completion_tokens": 3})).usage == Usage(output_tokens=3)
 
@@ -201,6 +206,18 @@ def test_moonshot_tells_a_streams_usage_in_the_choice(stream: Read) -> None:
     final = chunk({}, "stop")
     final["choices"][0]["usage"] = counts(3, 4)
     assert stream(CHAT, OPENING, final, "[DONE]").usage == Usage(input_tokens=3, output_tokens=4)
+
+
+@pytest.mark.parametrize("together", [1, 3, 50])
+@pytest.mark.parametrize("last", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_of_cumulative_usage_the_last_one_counts_however_many_events_come_at_once(together: int, last: Any) -> None:
+    told = [chunk({"content": "w"}, usage=counts(7, number)) for number in range(1, 21)]
+    events = [b"data: %s\n\n" % json.dumps(one, separators=(",", ":")).encode() for one in [OPENING, *told]]
+    events.append(b"data: %s\n\n" % json.dumps(chunk({}, usage=last), separators=(",", ":")).encode())
+    reader = open_reader(Match(CHAT, "c", "xai"), 200, {"content-type": "text/event-stream"})
+    for start in range(0, len(events), together):
+        reader.feed(b"".join(events[start : start + together]))
+    assert reader.finish().usage == Usage(input_tokens=7, output_tokens=20)
 
 
 def test_cumulative_usage_is_not_summed(stream: Read) -> None:
@@ -266,6 +283,50 @@ def test_arguments_too_long_to_keep_leave_the_names(stream: Read) -> None:
     second = chunk({"tool_calls": [{"index": 1, "id": "b", "function": {"name": "giant", "arguments": "y" * 40_000}}]})
     answer = stream(CHAT, first, *parts, second, "[DONE]")
     assert answer.function_calls == (FunctionCall("write", None), FunctionCall("giant", None))
+
+
+@pytest.mark.parametrize("empty", [{}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None])
+def test_an_empty_form_after_the_counts_does_not_replace_them(stream: Read, empty: Any) -> None:
+    answer = stream(CHAT, OPENING, chunk(None, usage=counts(7, 20)), chunk(None, usage=empty), "[DONE]")
+    assert answer.usage == Usage(input_tokens=7, output_tokens=20)
+
+
+def test_zeros_alone_are_counts(stream: Read) -> None:
+    assert stream(CHAT, OPENING, chunk(None, usage=counts(0, 0)), "[DONE]").usage == Usage(0, 0)
+
+
+def test_numbers_that_come_as_texts_are_numbers(body: Read) -> None:
+    told = {"prompt_tokens": "7", "completion_tokens": "20", "prompt_tokens_details": {"cached_tokens": "3"}}
+    assert body(CHAT, completion(told)).usage == Usage(7, 20, cache_read=3)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "message"),
+    [
+        (b'{"code":429,"message":"Slow down"}', "429", "Slow down"),
+        (b"upstream died", "error", None),
+        (b'{"error":"boom"}', "error", "boom"),
+    ],
+)
+@pytest.mark.parametrize("blank", [b" ", b""])
+@pytest.mark.parametrize("words", [0, 3])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_an_event_that_is_an_error_by_its_name_ends_a_stream(
+    data: bytes, code: str, message: str | None, blank: bytes, words: int, line_end: bytes
+) -> None:
+    reader = open_reader(Match(CHAT, "c", "openai"), 200, {"content-type": "text/event-stream"})
+    for event in [OPENING, *[chunk({"content": "may"})] * words]:
+        assert reader.feed(b"data: %s\n\n" % json.dumps(event, separators=(",", ":")).encode()) is False
+    named = b"event:" + blank + b"error\ndata:" + blank + data + b"\n\n"
+    assert reader.feed(named.replace(b"\n", line_end)) is True
+    answer = reader.finish()
+    assert (answer.error_code, answer.error_message, answer.response_id) == (code, message, "chatcmpl-2")
+    assert answer.notes == {"system.usage.missing": "error inside the stream"}
+
+
+def test_an_error_without_a_code_in_an_answer_of_status_200_is_a_failure(body: Read) -> None:
+    answer = body(CHAT, {"error": "model is loading"})
+    assert (answer.error_code, answer.error_message) == ("error", "model is loading")
 
 
 def test_an_error_inside_a_stream_is_the_answer(stream: Read) -> None:
@@ -383,13 +444,14 @@ CHUNKS = st.builds(
 
 @given(st.lists(CHUNKS, max_size=12), st.integers(1, 4))
 def test_skipping_events_like_those_before_never_skips_a_fact(events: list[dict[str, Any]], repeats: int) -> None:
-    """Compare with the reading of every event: last usage, any finish, any call."""
+    """Compare with the reading of every event: the last usage that counts anything, any finish, any call."""
     events = [OPENING, *(event for event in events for _ in range(repeats))]
     reader = open_reader(Match(CHAT, "c", "openai"), 200, {"content-type": "text/event-stream"})
     for event in events:
         reader.feed(b"data: " + json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n")
     answer = reader.finish()
     told = [event["usage"] for event in events if event.get("usage")]
+    told = [usage for usage in told if usage["total_tokens"]] or told
     expected = (
         Usage(input_tokens=told[-1]["prompt_tokens"], output_tokens=told[-1]["completion_tokens"]) if told else None
     )

@@ -52,7 +52,7 @@ def test_a_streamed_images_usage_is_in_its_completed_event() -> None:
     partial = {"type": "image_generation.partial_image", "b64_json": "x" * 200_000, "partial_image_index": 0}
     done = {"type": "image_generation.completed", "b64_json": "x" * 200_000, "usage": IMAGE_TOKENS}
     answer = play(f"{URL}/images/generations", as_events(partial, done, named=True))
-    assert answer == Answer(usage=Usage(input_tokens=50, output_tokens=272, image_input=40))
+    assert answer == Answer(usage=Usage(input_tokens=50, output_tokens=272, image_input=40, image_output=272))
 
 
 def test_audio_that_was_heard_is_told_apart_from_text(body: Read) -> None:
@@ -120,9 +120,33 @@ def test_streamed_speech_tells_its_tokens() -> None:
     delta = {"type": "speech.audio.delta", "audio": "eHh4"}
     done = {"type": "speech.audio.done", "usage": {"input_tokens": 14, "output_tokens": 101, "total_tokens": 115}}
     answer = play(f"{URL}/audio/speech", as_events(delta, done))
-    assert answer == Answer(usage=Usage(input_tokens=14, output_tokens=101))
+    assert answer == Answer(usage=Usage(input_tokens=14, output_tokens=101, audio_output=101))
+
+
+def test_a_rerank_that_a_gateway_passes_on_from_cohere_tells_its_searches(body: Read) -> None:
+    told = {"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}}}
+    assert body("openai.rerank", told).usage == Usage(counts={"search_unit": {"output": 2}})
 
 
 def test_a_rerank_tells_its_input(body: Read) -> None:
     answer = body("openai.rerank", {"id": "gen-1", "model": "m", "results": [], "usage": {"total_tokens": 17}})
     assert answer == Answer(usage=Usage(input_tokens=17), response_id="gen-1", model="m")
+
+
+def test_output_that_is_not_told_apart_is_of_what_was_made(body: Read) -> None:
+    pictured = body(IMAGES, {"created": 1, "data": [{"b64_json": "eA=="}], "usage": IMAGE_TOKENS}).usage
+    assert pictured is not None
+    assert {unit: sides.get("output") for unit, sides in units(pictured)[0].items() if sides.get("output")} == {
+        "image": 272
+    }
+    heard = body(HEARD, {"text": "Hello", "usage": SPEECH_TOKENS}).usage
+    assert heard == Usage(input_tokens=37, output_tokens=12)
+
+
+def test_mistrals_seconds_are_counted_beside_its_tokens(body: Read) -> None:
+    told = {"prompt_audio_seconds": 203, "prompt_tokens": 4, "total_tokens": 3264, "completion_tokens": 635}
+    usage = body(HEARD, {"model": "voxtral-mini", "text": "Hello", "usage": told}).usage
+    assert usage is not None
+    assert units(usage)[0] == {"text": {"input": 4, "output": 635}, "audio_seconds": {"input": 203}}
+    unset = body(HEARD, {"text": "Hello", "usage": {**told, "prompt_audio_seconds": {}}}).usage
+    assert unset == Usage(input_tokens=4, output_tokens=635)

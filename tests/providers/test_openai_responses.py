@@ -187,3 +187,8 @@ def test_a_failed_look_is_no_failed_inference(body: Read) -> None:
 def test_ollamas_ids_are_drawn_of_a_million(body: Read) -> None:
     assert not body(API, response(id="resp_417001"), provider="ollama").unique_id
     assert body(API, response(id="resp_417001")).unique_id
+
+
+def test_the_older_name_of_the_last_event_is_one(stream: Read) -> None:
+    answer = stream(API, CREATED, DELTA, event("done", response=response()))
+    assert (answer.usage, answer.finish_reason) == (USAGE, "completed")

@@ -31,8 +31,8 @@ from tests.providers.wires import as_events, as_lines
 SAY: Any = [{"role": "user", "content": "Hi"}]
 CHAT_USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 COHERE_USAGE = {
-    "tokens": {"input_tokens": 20, "output_tokens": 5},
-    "billed_units": {"input_tokens": 2, "output_tokens": 4},
+    "tokens": {"input_tokens": 200, "output_tokens": 6},
+    "billed_units": {"input_tokens": 20, "output_tokens": 5},
 }
 
 

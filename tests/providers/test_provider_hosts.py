@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_middleware.providers import Match, maybe_inference, recognise
+from payi_middleware.providers import Match, hosts, maybe_inference, recognise
 from payi_middleware.providers.rows import ROWS
 
+NOBODY: dict[str, tuple[str, str | None]] = {}
 VERSIONED = {"anthropic-version": "2023-06-01"}
 
 
@@ -41,6 +42,11 @@ def kind(url: str, headers: dict[str, str] | None = None) -> tuple[str, str] | N
         ("x.cognitiveservices.azure.com/openai/deployments/d/embeddings", "openai.embeddings", "system.azureopenai"),
         ("bedrock-runtime.us-west-2.amazonaws.com/openai/v1/chat/completions", "openai.chat", "system.aws.bedrock"),
         ("generativelanguage.googleapis.com/v1beta/openai/chat/completions", "openai.chat", "system.google.vertex"),
+        ("x.openai.azure.us/openai/deployments/d/chat/completions", "openai.chat", "system.azureopenai"),
+        ("api.portkey.ai/v1/messages", "anthropic.messages", "portkey"),
+        ("ark.cn-beijing.volces.com/api/v3/chat/completions", "openai.chat", "volcengine"),
+        ("api.jina.ai/v1/rerank", "openai.rerank", "jina"),
+        ("api.ai21.com/studio/v1/chat/completions", "openai.chat", "ai21"),
         ("adb-1.2.azuredatabricks.net/serving-endpoints/chat/completions", "openai.chat", "system.databricks.azure"),
         ("x.cloud.databricks.com/serving-endpoints/chat/completions", "openai.chat", "system.databricks.aws"),
         ("api.groq.com/openai/v1/chat/completions", "openai.chat", "groq"),
@@ -222,8 +228,12 @@ def test_host_names_are_compared_without_case() -> None:
         (b"/v1/responses/compact", True),
         (b"/v1/customers/7", False),
         (b"/search?q=/completions", False),
-        (b"/", False),
-        (b"", False),
+        (b"https://api.example.com/", False),
+        (b"api.example.com/", False),
+        (b"https://abc.us-east-1.aws.endpoints.huggingface.cloud/", True),
+        (b"abc.us-east-1.aws.endpoints.huggingface.cloud/", True),
+        (b"/", True),  # only the host can tell
+        (b"/?a=b", True),
     ],
 )
 def test_the_fast_check_looks_at_the_last_segment_only(target: bytes, expected: bool) -> None:
@@ -241,3 +251,28 @@ def test_every_row_has_its_vendors_page_and_hosts_of_its_own() -> None:
     hosts = [host for row in ROWS for host in row.hosts]
     assert len(hosts) == len(set(hosts))
     assert all(row.source.startswith("https://") and row.hosts and row.category for row in ROWS)
+
+
+def test_a_request_like_one_before_is_judged_by_its_own_headers_and_settings() -> None:
+    path, custom = "/v1/messages", {"llm.internal": ("openai", "mine")}
+    for _ in range(3):
+        assert recognise("POST", "llm.internal", None, path, {}, NOBODY) is None
+        told = recognise("POST", "llm.internal", None, path, VERSIONED, NOBODY)
+        assert told is not None
+        assert told.api == "anthropic.messages"
+        assert recognise("GET", "llm.internal", None, path, VERSIONED, NOBODY) is None
+        chat = recognise("POST", "llm.internal", None, "/v1/chat/completions", {}, custom)
+        assert chat is not None
+        assert chat.category == "mine"
+        plain = recognise("POST", "llm.internal", None, "/v1/chat/completions", {}, NOBODY)
+        assert plain is not None
+        assert plain.category == "system.openai"
+
+
+def test_what_is_looked_up_of_earlier_requests_is_bounded_and_holds_no_keys() -> None:
+    for number in range(2000):
+        key = {"authorization": f"Bearer secret-{number}", "user-agent": "x"}
+        recognise("POST", f"host-{number}.internal", None, "/model/m/invoke", key, NOBODY)
+        recognise("POST", f"host-{number}.internal", None, "/v1/chat/completions", key, NOBODY)
+    assert 0 < len(hosts._known) <= hosts._MOST_KNOWN
+    assert "secret" not in repr(hosts._known)

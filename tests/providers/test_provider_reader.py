@@ -306,6 +306,8 @@ def test_corrupt_compression_is_named(encoding: str) -> None:
         (b'{"object":"error","code":1500,"message":"Invalid model"}', "1500", "Invalid model"),
         (b'{"code":"invalid-argument","error":"Bad"}', "invalid-argument", "Bad"),
         (b'{"detail":"Not authenticated"}', None, "Not authenticated"),
+        (b'[{"error":{"code":429,"message":"Quota"}}]', "429", "Quota"),
+        (b"[]", None, "[]"),
         (b"upstream timed out", None, "upstream timed out"),
         (b"<html>502</html>", None, None),
         (b"", None, None),

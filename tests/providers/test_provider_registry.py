@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from payi_middleware.providers import Match, maybe_inference, open_reader, recognise
-from payi_middleware.providers.registry import ALL_ROWS, BY_START, BY_WORD, CUSTOM, FORMATS, WIRES
+from payi_middleware.providers.registry import ALL_ROWS, BY_PARENT, BY_START, BY_WORD, CUSTOM, FORMATS, WIRES
 from payi_middleware.settings import WIRE_FAMILIES
 
 
@@ -48,11 +48,16 @@ def test_every_reader_survives_anything(api: str) -> None:
 
 
 def test_every_word_that_a_wire_waits_for_passes_the_fast_check() -> None:
-    for word in BY_WORD:
+    for word in BY_WORD.keys() - {""}:
         assert maybe_inference(f"/v1/{word}".encode())
         assert maybe_inference(f"/v1/models/x:{word}?alt=sse".encode())
     for start, _ in BY_START:
         assert maybe_inference(f"/v1/{start}abc".encode())
+    for parent, _ in BY_PARENT:
+        assert maybe_inference(f"/v1/{parent}/abc?stream=true".encode())
+
+
+GENERATES_AT_ROOT = "*.endpoints.huggingface.cloud"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,8 @@ def test_nothing_is_recognised_of_any_host_at_a_path_that_generates_nothing(path
     for row in ALL_ROWS:
         for host in row.hosts:
             for method in ("GET", "POST"):
-                assert recognise(method, host.replace("*", "x"), None, path, {}) is None
+                match = recognise(method, host.replace("*", "x"), None, path, {})
+                assert match is None or (method, host, path.strip("/")) == ("POST", GENERATES_AT_ROOT, "")
 
 
 def test_a_custom_host_speaks_its_own_wire_and_openais_chat() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.providers import Match, open_reader, read_request, units
+from payi_middleware.providers import Match, open_reader, read_request, recognise, units
 from payi_middleware.providers.answer import MISSING
 from tests.providers.wires import EVENTS, JSON, as_events, matched, play
 
@@ -72,11 +72,33 @@ def test_a_prediction_that_has_ended_counts_what_its_metrics_say() -> None:
     assert units(answer.usage)[0] == {"image": {"output": 2}}
 
 
+def test_a_prediction_that_is_of_no_model_is_named_by_its_version() -> None:
+    assert play(PREDICTIONS, prediction(model=None)).model == "abc"
+
+
 def test_a_prediction_without_counts_says_why() -> None:
-    assert play(PREDICTIONS, prediction(status="starting"), status=201).notes == {MISSING: "prediction has not ended"}
+    waiting = play(PREDICTIONS, prediction(status="starting"), status=201)
+    assert (waiting.notes, waiting.inference) == ({MISSING: "prediction has not ended"}, False)
     assert play(PREDICTIONS, prediction(metrics={"predict_time": 2.5})).notes == NO_USAGE
     answer = play(PREDICTIONS, prediction(status="failed", error="out of memory"))
     assert (answer.error_code, answer.error_message) == ("failed", "out of memory")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "api"),
+    [
+        ("GET", "predictions/p1", "replicate.predictions.retrieve"),
+        ("GET", "predictions", None),
+        ("GET", "models/meta/llama-3", None),
+        ("GET", "predictions/p1/cancel", None),
+        ("POST", "predictions/p1/cancel", None),
+        ("POST", "predictions/p1", None),
+    ],
+)
+def test_a_prediction_is_picked_up_by_its_id(method: str, path: str, api: str | None) -> None:
+    match = recognise(method, "api.replicate.com", None, f"/v1/{path}", {})
+    assert (match and match.api) == api
+    assert recognise(method, "app.example", None, f"/v1/{path}", {}) is None
 
 
 def test_a_prediction_s_model_is_in_the_path_or_its_version_in_the_body() -> None:
@@ -108,6 +130,27 @@ def test_text_generation_is_counted_by_its_details_or_its_headers() -> None:
     assert answer.usage is not None
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (6, 4)
     assert play(TGI, {"generated_text": "x"}, {**JSON, "x-prompt-tokens": "many"}).notes == NO_USAGE
+
+
+def test_text_generation_at_an_endpoint_s_root_answers_with_a_list() -> None:
+    root = TGI.removesuffix("generate")
+    details = {"finish_reason": "eos_token", "generated_tokens": 75, "prefill": [], "tokens": [{"id": 13, "text": "["}]}
+    headers = {**JSON, "x-prompt-tokens": "16", "x-generated-tokens": "75"}
+    answer = play(root, [{"generated_text": '"details": {', "details": details}], headers, size=7)
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.finish_reason) == (16, 75, "eos_token")
+    answer = play(root, [{"generated_text": "x"}], headers)
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (16, 75)
+    assert play(root, {"error": "overloaded", "error_type": "overloaded"}, status=429).error_message == "overloaded"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://me-my.hf.space/", "https://router.huggingface.co/", "https://example.com/", "https://huggingface.cloud/"],
+)
+def test_any_other_root_is_no_text_generation(url: str) -> None:
+    assert matched(url) is None
 
 
 def test_a_text_generation_stream_ends_with_its_details() -> None:

@@ -28,9 +28,10 @@ def play(
     status: int = 200,
     asked: Mapping[str, str] = JSON,
     size: int = 65_536,
+    method: str = "POST",
 ) -> Answer:
-    """Return what an answer says to a POST of `url`, fed in pieces of `size` bytes."""
-    match = matched(url, asked)
+    """Return what an answer says to a request of `url`, fed in pieces of `size` bytes."""
+    match = matched(url, asked, method)
     assert match is not None
     reader = open_reader(match, status, headers)
     raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

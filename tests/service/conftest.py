@@ -1,4 +1,4 @@
-"""A ledger in a new file for each test."""
+"""A ledger in a new file, and one in a new PostgreSQL schema, for each test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 
 from payi_middleware.service.ledger import Ledger
+from tests.service.databases import postgresql_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Name a database in which nothing is."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'payi.db'}"
+    else:
+        with postgresql_url() as url:
+            yield url
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "payi.db") as opened:
+def ledger(database: str) -> Iterator[Ledger]:
+    with Ledger(database) as opened:
         yield opened

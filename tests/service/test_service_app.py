@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from payi_middleware.service.app import create_app
-from payi_middleware.service.bodies import MAX_BODY
+from payi_middleware.service.config import MAX_BODY
 from payi_middleware.service.ledger import Ledger
 
 KEY = {"xProxy-api-key": "secret"}
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_answered_in_pay_is_error_form(client: httpx.Client
     assert error(client.get("/api/v1/requests/unknown/result"))[0] == 404
     assert error(client.get("/api/v1/requests/provider/system.openai/unknown/result"))[0] == 404
     assert error(client.get("/api/v1/requests//result"))[0] == 404
-    assert error(client.get("/"))[0] == 404
+    assert error(client.get("/api"))[0] == 404
     assert error(client.get("/api/v1/ingest"))[0] == 405
 
 
@@ -243,13 +243,14 @@ def test_a_ledger_that_fails_is_a_503_without_details(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_is_a_500_that_tells_nothing_and_logs_no_more_than_its_kind(
-    caplog: pytest.LogCaptureFixture,
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(create_app(cast("Ledger", "no ledger at all"))) as client:
+    monkeypatch.setattr(ledger, "book_of", None)
+    with serving(create_app(ledger)) as client:
         response = client.post("/api/v1/ingest", json={**CALL, "user_id": "alice@example.org"})
     assert error(response) == (500, "unexpected_error")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("payi_middleware")] == [
-        "unexpected AttributeError in POST"
+        "unexpected TypeError in POST"
     ]
 
 

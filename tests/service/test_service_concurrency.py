@@ -1,27 +1,32 @@
-"""Many writers: threads of one process, and processes that share the file."""
+"""Many writers: threads of one process, and processes that share the database."""
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+from sqlalchemy import Connection, func, select
+
+from payi_middleware.service.accounts import rollups
 from payi_middleware.service.ledger import Ledger
+from payi_middleware.service.store import schema
+from payi_middleware.service.store.money import join
 
 CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
 COST = Decimal("0.00000285")
 
-# Processes started anew, as a second web server would be: they share nothing but the file.
+# Processes started anew, as a second web server would be: they share nothing but the database.
 WRITER = """
 import sys
 from payi_middleware.service.ledger import Ledger
-file, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+database, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 call = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
-with Ledger(file) as ledger:
+with Ledger(database) as ledger:
     ledger.create_limit(limit_name="one", max=1, limit_id="one")
     print("ready", flush=True)
     sys.stdin.readline()
@@ -31,14 +36,14 @@ with Ledger(file) as ledger:
 """
 
 
-def writer(file: Path, name: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(file), name, str(count)]
+def writer(database: str, name: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, database, name, str(count)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_processes_that_open_and_fill_one_new_file_at_once_add_up_exactly(tmp_path: Path) -> None:
-    file, count = tmp_path / "payi.db", 60
-    processes = [writer(file, name, count) for name in ("a", "b", "c")]
+def test_processes_that_open_and_fill_one_new_database_at_once_add_up_exactly(database: str) -> None:
+    count = 60
+    processes = [writer(database, name, count) for name in ("a", "b", "c")]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -47,9 +52,9 @@ def test_processes_that_open_and_fill_one_new_file_at_once_add_up_exactly(tmp_pa
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     assert [process.returncode for process in processes] == [0, 0, 0]
-    with Ledger(file) as ledger:
+    with Ledger(database) as ledger:
         totals = ledger.limit("one")["totals"]
         users = {row.user_id: (row.calls, row.cost) for row in ledger.usage_by_user()}
     assert totals["requests"]["total"] == 4 * count  # three of their own, and one that all of them delivered
@@ -105,3 +110,60 @@ def test_readers_go_on_while_others_write(ledger: Ledger) -> None:
         done = [pool.submit(read if index % 2 else write, index) for index in range(40)]
         assert all(future.result() for future in done)
     assert len(ledger.requests()) == 20
+
+
+# It says how many bulks were booked, and goes on until it is killed.
+FILLER = """
+import sys
+from payi_middleware.service.ledger import Ledger
+from payi_middleware.service.accounts import rollups
+call = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
+with Ledger(sys.argv[1]) as ledger:
+    ledger.create_limit(limit_name="one", max=1, limit_id="one")
+    for number in range(10_000):
+        items = [
+            {**call, "user_id": str(index), "limit_ids": ["one"], "use_case_name": "u", "use_case_id": f"{number % 5}",
+             "use_case_properties": {"n": f"{number}"}, "provider_response_id": f"{sys.argv[2]}-{number}-{index}"}
+            for index in range(20)
+        ]
+        assert ledger.ingest_bulk(items)["error_count"] == 0
+        print(number, flush=True)
+        if number % 3 == 0:
+            ledger.write(rollups.fold)
+"""
+
+
+def test_processes_killed_while_they_write_leave_books_that_agree(database: str) -> None:
+    dice = random.Random()
+    for turn in range(8):
+        command = [sys.executable, "-c", FILLER, database, str(turn)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(dice.randrange(1, 30)):
+                assert process.stdout.readline()
+            process.kill()
+            process.wait(60)
+    with Ledger(database) as ledger:
+        while ledger.write(rollups.fold):
+            pass
+        totals = ledger.limit("one")["totals"]
+        booked = ledger.requests(limit=100_000)
+        assert len(booked) % 20 == 0
+        assert len(booked) >= 20 * 8
+        assert totals["requests"]["total"] == len(booked)
+        assert totals["cost"]["total"]["base"] == len(booked) * COST
+        assert len({record.provider_response_id for record in booked}) == len(booked)
+        summed = ledger.read(_summed)
+        assert summed == (len(booked), sum((record.cost for record in booked), Decimal(0)))
+
+
+def _summed(connection: Connection, application_id: int) -> tuple[int, Decimal]:
+    columns = schema.rollups.c
+    row = connection.execute(
+        select(
+            func.sum(columns.requests),
+            func.sum(columns.input_cost_micros + columns.output_cost_micros),
+            func.sum(columns.input_cost_rest + columns.output_cost_rest),
+        ).where(columns.application_id == application_id, columns.kind == int(rollups.Rollup.TOTAL))
+    ).one()
+    return int(row[0]), join(int(row[1]), int(row[2]))

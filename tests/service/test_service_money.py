@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_middleware.service.money import as_decimal, join, plain, split
+from payi_middleware.service.store.money import as_decimal, join, plain, split
 
 amounts = st.decimals(min_value=0, max_value=10**9, places=15)
 

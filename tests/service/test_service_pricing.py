@@ -12,7 +12,8 @@ from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo
 
-from payi_middleware.service.pricing import Resource, find_resource
+from payi_middleware.service.prices.catalogue import find_resource
+from payi_middleware.service.prices.resource import Resource
 from payi_middleware.service.units import Counts
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

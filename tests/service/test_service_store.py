@@ -61,7 +61,7 @@ def test_a_file_that_holds_something_else_is_left_as_it_is(tmp_path: Path) -> No
     assert file.read_text().startswith("dear diary")
 
 
-@pytest.mark.parametrize("database", ["sqlite://", ":memory:", "postgresql://u:secret@host/db", "sqlite:///:memory:"])
+@pytest.mark.parametrize("database", ["sqlite://", ":memory:", "mysql://u:secret@host/db", "sqlite:///:memory:"])
 def test_what_is_no_file_is_refused_without_showing_a_password(database: str) -> None:
     with pytest.raises(LedgerError, match="file") as caught:
         Ledger(database)
@@ -72,7 +72,7 @@ def test_a_file_of_a_newer_version_is_refused_and_named(tmp_path: Path) -> None:
     file = tmp_path / "payi.db"
     Ledger(file).close()
     with closing(sqlite3.connect(file)) as raw, raw:
-        raw.execute("UPDATE payi_schema SET version = 99")
+        raw.execute("UPDATE payi_migrations SET version_num = '9999'")
     with pytest.raises(LedgerError, match="newer version") as caught:
         Ledger(file)
     assert caught.value.database == str(file)
@@ -104,14 +104,18 @@ from payi_middleware.service.ledger import Ledger
 call = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": 1_000}}
 with Ledger(sys.argv[1]) as ledger:
     ledger.ingest(call)
-    with ledger._store.write():  # a thread that is writing when another one forks
+
+
+    def fork(connection):  # a thread that is writing when another one forks
         child = os.fork()
         if child == 0:
             assert ledger._store._engine.pool.checkedout() == 1
             ledger._store._own()
             assert ledger._store._engine.pool.checkedout() == 0
             os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+        return child
+
+    assert os.waitpid(ledger._store.write(fork), 0)[1] == 0
     child = os.fork()
     ledger.ingest(call)
     if child == 0:

@@ -9,8 +9,8 @@ from typing import Any
 from openai.types.chat import ChatCompletionUserMessageParam
 
 from payi_middleware import flush, meter
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 
 KEY = "sk-secret-of-the-app"
 PROMPT = "Which city is the capital of Norway?"

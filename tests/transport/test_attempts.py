@@ -12,7 +12,7 @@ import pytest
 
 from payi_middleware import Settings, instrument, uninstrument
 from payi_middleware.demo.provider import Behaviour, Provider
-from payi_middleware.transport import CALL_EXTENSION
+from payi_middleware.metering import CALL_EXTENSION
 from tests.transport.calling import CHAT, COMPLETION, KEY, MESSAGE, MESSAGES, PROMPT, only_report, reports, stand_in
 from tests.transport.serving import unused_port
 

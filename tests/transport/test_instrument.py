@@ -16,7 +16,7 @@ import pytest
 
 from payi_middleware import ConfigurationError, Settings, instrument, uninstrument
 from payi_middleware.demo.provider import Provider, create_app
-from payi_middleware.transport import CALL_EXTENSION
+from payi_middleware.metering import CALL_EXTENSION
 from tests.transport.calling import CHAT, COMPLETION, KEY, MESSAGES, delivered, only_report, reports
 from tests.transport.serving import paced
 

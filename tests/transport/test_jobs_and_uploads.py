@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from payi_middleware import Settings, instrument, track_context
 from payi_middleware.context import Frame, bind
 from payi_middleware.meter import default_meter
@@ -32,6 +34,53 @@ def test_a_run_counts_once_however_often_it_is_polled(library: Any, settings: Se
     assert (report.input_tokens, report.output_tokens) == (30, 12)
     stats = default_meter().stats()
     assert (stats["dropped"], stats["refused"], stats["last_error"]) == (0, 0, None)
+
+
+PREDICTION: dict[str, Any] = {
+    "id": "p1",
+    "model": "meta/llama-3",
+    "metrics": {"input_token_count": 30, "output_token_count": 12},
+}
+INTERACTION: dict[str, Any] = {
+    "id": "v1_a",
+    "model": "m",
+    "usage": {"total_input_tokens": 30, "total_output_tokens": 12},
+}
+RESPONSE: dict[str, Any] = {
+    "id": "resp_1",
+    "model": "m",
+    "background": True,
+    "usage": {"input_tokens": 30, "output_tokens": 12},
+}
+JOBS: dict[str, tuple[str, dict[str, Any], tuple[str, str, str]]] = {
+    "prediction": ("https://api.replicate.com/v1/predictions", PREDICTION, ("starting", "processing", "succeeded")),
+    "interaction": (
+        "https://generativelanguage.googleapis.com/v1beta/interactions",
+        INTERACTION,
+        ("in_progress", "in_progress", "completed"),
+    ),
+    "response": (f"{API}/responses", RESPONSE, ("queued", "in_progress", "completed")),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_job_counts_once_when_it_is_picked_up_also_by_another_process_than_began_it(
+    library: Any, settings: Settings, ledger_path: Path, job: str, elsewhere: bool
+) -> None:
+    url, ended, (begun, working, done) = JOBS[job]
+    waiting = {**ended, "usage": None, "metrics": None}
+    statuses = [working, done, done] if elsewhere else [begun, working, done, done]
+    answers = iter([{**(ended if status == done else waiting), "status": status} for status in statuses])
+    instrument(settings)
+    answer = library.MockTransport(lambda request: library.Response(200, json=next(answers)))
+    with library.Client(transport=answer) as client:
+        if not elsewhere:
+            client.post(url, json={"model": "m", "input": "Hi"})
+        for _ in range(3):
+            client.get(f"{url}/{ended['id']}")
+    report = only_report(ledger_path)
+    assert (report.provider_response_id, report.input_tokens, report.output_tokens) == (ended["id"], 30, 12)
 
 
 def test_calls_that_were_none_are_taken_back_from_the_request(library: Any, settings: Settings) -> None:

@@ -16,7 +16,7 @@ import trio
 
 from payi_middleware import Settings, instrument, result_of
 from payi_middleware.demo.provider import Provider
-from payi_middleware.service.records import RequestRecord
+from payi_middleware.service.accounts.records import RequestRecord
 from tests.transport.calling import CHAT, KEY, MESSAGE, MESSAGES, STREAMED, delivered, only_report, reports, stand_in
 
 ENDLESS = stand_in(endless=True)

@@ -8,6 +8,7 @@ import gc
 import threading
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from opentelemetry.context import attach, get_value, set_value
 
 from payi_middleware import Annotations, annotate, get_context, instrument, track_context, uninstrument
 from payi_middleware.annotations import NOTHING, inherit
+from payi_middleware.calls import Call
 from payi_middleware.context import (
     Frame,
     InForce,
@@ -28,6 +30,7 @@ from payi_middleware.context import (
     set_process_defaults,
     swap,
 )
+from payi_middleware.results import Cost, CostPart, XproxyResult
 from payi_middleware.settings import Settings
 
 from .test_annotations import free_of_use_case, layers
@@ -480,3 +483,34 @@ def test_an_owner_is_opaque_here() -> None:
     owner: Any = Owner()
 
     assert RequestScope(owner=owner).owner is owner
+
+
+def test_a_long_request_in_an_outage_keeps_no_more_than_so_many_calls_and_counts_them_all() -> None:
+    scope = RequestScope()
+    folds = 0
+    for number in range(20_000):
+        before = len(scope.tally._calls)
+        call = Call()
+        scope.add(call)
+        call.postpone()
+        folds += len(scope.tally._calls) <= before
+        assert len(scope.tally._calls) < 1_500, number
+    assert folds < 200  # each looks at all of them
+    summary = scope.summary()
+    assert (summary.calls, summary.status) == (20_000, "pending")
+
+
+def test_a_call_of_a_long_request_is_summed_up_once_though_it_is_settled_late() -> None:
+    scope = RequestScope()
+    calls = [Call() for _ in range(1_000)]
+    for call in calls:
+        scope.add(call)
+        call.postpone()
+    for number, call in enumerate(calls):
+        call.settle(
+            XproxyResult(request_id=f"req_{number}", cost=Cost(currency="usd", total=CostPart(base=Decimal(1))))
+        )
+    for _ in range(200):
+        scope.add(Call())
+    summary = scope.summary()
+    assert (summary.calls, summary.cost, summary.status) == (1_200, Decimal(1_000), "pending")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from payi_middleware import Annotations, Summary, parse_headers
 from payi_middleware.annotations import NOTHING
-from payi_middleware.headers import ANNOTATION_HEADERS, decimal_text, read_annotations, split_item, write_summary
+from payi_middleware.headers import ANNOTATION_HEADERS, read_annotations, split_item, write_summary
+from payi_middleware.results import decimal_text
 
 CLEAN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~=, -]*")
 """The tokens of RFC 9110, and the separators of lists and pairs."""

@@ -171,7 +171,7 @@ def test_a_request_with_thousands_of_calls_stays_small_and_its_sums_right() -> N
     assert total.blocked_limit_ids == ("b",)
     assert total.resource_ids == ("model-0", "model-1", "model-2")
     assert total.request_ids == tuple(f"r{number}" for number in range(256))
-    assert len(scope._calls) <= 128
+    assert len(scope.tally._calls) <= 128
 
 
 def test_a_call_that_is_still_pending_is_counted_when_its_result_comes_among_thousands() -> None:

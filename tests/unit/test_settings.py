@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +22,10 @@ CASES: dict[str, tuple[str, Any, Any]] = {
     "ledger": ("/tmp/ledger.db", "/tmp/ledger.db", Path("/tmp/ledger.db")),
     "headers": ("off", "off", "off"),
     "header_wait": ("0.5", 0.5, 0.5),
+    "stream_wait": ("0.5", 0.5, 0.5),
+    "trailers": ("off", False, False),
+    "sse_summary": ("on", True, True),
+    "results_path": ("/payi/", "/payi", "/payi"),
     "report": ("inline", "inline", "inline"),
     "inline_timeout": ("2", 2, 2.0),
     "trusted_proxies": (
@@ -48,6 +53,15 @@ CASES: dict[str, tuple[str, Any, Any]] = {
     "limit_ids": ("l1, l2,", ["l1", "l2"], ("l1", "l2")),
     "request_tags": ('["a", "b"]', ("a", "b"), ("a", "b")),
     "request_properties": ('{"plan": "pro", "x": null}', {"plan": "pro", "x": None}, {"plan": "pro", "x": None}),
+    "mode": ("proxy", "proxy", "proxy"),
+    "on_proxy_failure": ("fail", "fail", "fail"),
+    "keep_xproxy_result": ("yes", True, True),
+    "limits": ("off", "off", "off"),
+    "limit_wait": ("0", 0, 0.0),
+    "blocked_status": ("429", 429, 429),
+    "redis_url": ("redis://r", SecretStr("redis://r"), SecretStr("redis://r")),
+    "journal": ("/var/lib/payi", "/var/lib/payi", Path("/var/lib/payi")),
+    "journal_max_bytes": ("2097152", 2 * 1024**2, 2 * 1024**2),
     "queue_size": ("5", 5, 5),
     "queue_bytes": ("2048", 2048, 2048),
     "ingest_timeout": ("1.5", 1.5, 1.5),
@@ -62,7 +76,7 @@ def redacted(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_setting_is_tested_here() -> None:
-    assert set(CASES) == set(Settings.model_fields) - {"redact"}
+    assert set(CASES) == set(Settings.model_fields) - {"redact", "on_limit", "on_summary"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -116,6 +130,25 @@ def test_custom_hosts_may_name_their_category_in_json(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PAYI_PROVIDERS", '{"LLM.internal": ["anthropic", "my.category"]}')
 
     assert Settings().providers == {"llm.internal": ("anthropic", "my.category")}
+
+
+@pytest.mark.parametrize("text", ["off", " OFF "])
+def test_the_journal_can_be_switched_off(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYI_JOURNAL", text)
+
+    assert Settings().journal == "off"
+    assert Settings(journal=text).journal == "off"
+
+
+def test_the_journal_is_where_the_user_s_programs_keep_their_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    journal = Settings().journal
+
+    assert isinstance(journal, Path)
+    assert journal.parts[-2:] == ("payi-middleware", "journal")
+    assert sys.platform != "linux" or journal == tmp_path / "payi-middleware" / "journal"
 
 
 def test_where_reports_go_follows_from_key_and_url() -> None:
@@ -183,6 +216,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("use_case_properties", 5, "dictionary"),
     ("request_properties", "{", "expecting property name"),
     ("limit_ids", 5, "tuple"),
+    ("journal", 5, "neither a directory nor off"),
+    ("journal", "", "neither a directory nor off"),
+    ("journal", "False", "neither a directory nor off"),
+    ("journal_max_bytes", 1024, "greater than or equal to 1048576"),
     ("queue_size", 0, "greater than or equal to 1"),
     ("queue_bytes", 10, "greater than or equal to 1024"),
     ("ingest_connections", 65, "less than or equal to 64"),

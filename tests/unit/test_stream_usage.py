@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_middleware.stream_usage import ExtraChunk, asking_for_usage, is_signed
+from payi_middleware.stream_usage import ExtraChunk, UndecodableError, asking_for_usage, is_signed, taking_out
 
 EVENTS = [
     b'data: {"id":"a","choices":[{"delta":{"content":"Hel"}}],"usage":null}\n\n',
@@ -38,6 +41,12 @@ def test_blanks_around_the_body_do_not_matter() -> None:
     }
 
 
+@pytest.mark.parametrize("options", [{}, {"include_obfuscation": False}, {"include_usage": None, "chunk": "é"}])
+def test_options_that_do_not_decide_it_are_completed(options: dict[str, Any]) -> None:
+    body = {"model": "m", "stream": True, "stream_options": options, "messages": [{"content": "Zoë \ud800"}]}
+    assert asked(body) == {**body, "stream_options": {**options, "include_usage": True}}
+
+
 def test_options_that_are_null_are_filled_in() -> None:
     assert asked({"stream": True, "stream_options": None})["stream_options"] == {"include_usage": True}
 
@@ -48,7 +57,8 @@ def test_options_that_are_null_are_filled_in() -> None:
         {"stream": False},
         {"model": "m"},
         {"stream": True, "stream_options": {"include_usage": False}},
-        {"stream": True, "stream_options": {}},
+        {"stream": True, "stream_options": "all"},
+        {"stream": True, "data_sources": [{"type": "azure_search"}]},
         {"tools": [{"parameters": {"stream": True}}]},
         {"messages": [{"content": '"stream":true'}]},
         [{"stream": True}],
@@ -69,6 +79,8 @@ def test_a_body_that_is_not_in_memory_stays_as_it_is() -> None:
     [
         ({"authorization": "AWS4-HMAC-SHA256 Credential=x"}, True),
         ({"x-amz-content-sha256": "x"}, True),
+        ({"content-digest": "sha-256=:x:"}, True),
+        ({"content-md5": "x"}, True),
         ({"authorization": "Bearer x"}, False),
         ({}, False),
     ],
@@ -106,3 +118,54 @@ def test_an_endless_event_is_not_held_back() -> None:
 def test_usage_beside_the_last_words_is_left_to_the_app() -> None:
     event = b'data: {"choices":[{"delta":{"content":"!"}}],"usage":{"prompt_tokens":3}}\n\n'
     assert ExtraChunk().pass_on(event) == event
+
+
+def bare_deflate(raw: bytes) -> bytes:
+    compress = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compress.compress(raw) + compress.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", bare_deflate),
+        ("deflate, gzip", lambda raw: gzip.compress(zlib.compress(raw))),
+        ("identity", bytes),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_it_is_taken_out_of_compressed_bytes_too(encoding: str, encode: Callable[[bytes], bytes], size: int) -> None:
+    sent = encode(b"".join([*EVENTS, EXTRA, DONE]))
+    taker = taking_out(200, {"content-encoding": encoding})
+    assert taker is not None
+    assert taker.decodes is (encoding != "identity")
+    got = b"".join(taker.pass_on(sent[start : start + size]) for start in range(0, len(sent), size))
+    assert got + taker.rest() == b"".join([*EVENTS, DONE])
+
+
+def test_bytes_that_are_not_what_they_are_said_to_be_are_not_passed_off_as_a_stream() -> None:
+    taker = taking_out(200, {"content-encoding": "gzip"})
+    assert taker is not None
+    with pytest.raises(UndecodableError):
+        taker.pass_on(EVENTS[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (400, {"content-type": "text/event-stream"}),
+        (200, {"content-type": "application/json"}),
+        (200, {"content-encoding": "dcb"}),
+        (200, {"content-encoding": "gzip, dcb"}),
+    ],
+)
+def test_where_nothing_can_be_found_nothing_is_taken_out(status: int, headers: dict[str, str]) -> None:
+    assert taking_out(status, headers) is None
+
+
+def test_what_somebody_else_has_decoded_is_not_decoded_again() -> None:
+    taker = taking_out(200, {"content-encoding": "gzip"}, decoded=True)
+    assert taker is not None
+    assert taker.pass_on(EVENTS[0] + EXTRA + DONE) == EVENTS[0] + DONE

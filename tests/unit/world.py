@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from payi_middleware.annotations import NOTHING, Annotations, ReportMode
 from payi_middleware.context import RequestScope
@@ -15,10 +16,14 @@ class Owner:
     providers: Mapping[str, tuple[str, str | None]] = {}
     report: ReportMode = "background"
     inline_timeout = 0.0
+    proxying: Any = None
     available = True
 
     def __init__(self) -> None:
         self.delivered: list[Exchange] = []
+
+    def admit(self, exchange: Exchange) -> None:
+        """Nothing is limited."""
 
     def expect(self) -> None:
         """Nothing needs to be made ready."""

@@ -17,11 +17,11 @@ _HEADER_WAIT: Final = (
 
 
 def free_ports(first: int | None) -> dict[str, int]:
-    """Return three ports that are free now.
+    """Return four ports that are free now.
 
     Raises DemoError if one that was asked for is taken.
     """
-    names = (FASTAPI.folder, FLASK.folder, "provider")
+    names = (FASTAPI.folder, FLASK.folder, "provider", "dashboard")
     ports: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         for offset, name in enumerate(names):
@@ -34,17 +34,21 @@ def free_ports(first: int | None) -> dict[str, int]:
     return ports
 
 
-def _own_environment(ledger: Path) -> dict[str, str]:
+def _own_environment(ledger: Path, workdir: Path) -> dict[str, str]:
     """Return this process's environment; of the middleware's settings only those that the demo is about."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PAYI_")}
-    return kept | {"PAYI_LEDGER": str(ledger), "PAYI_HEADER_WAIT": _HEADER_WAIT}
+    return kept | {
+        "PAYI_LEDGER": str(ledger),
+        "PAYI_JOURNAL": str(workdir / "journal"),
+        "PAYI_HEADER_WAIT": _HEADER_WAIT,
+    }
 
 
-def stand_in_environment(provider: Provider, ledger: Path) -> dict[str, str]:
+def stand_in_environment(provider: Provider, ledger: Path, workdir: Path) -> dict[str, str]:
     """Return an environment in which the providers' SDKs talk to the stand-in, past any HTTP proxy."""
     kept = {
         name: value
-        for name, value in _own_environment(ledger).items()
+        for name, value in _own_environment(ledger, workdir).items()
         if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")
     }
     return kept | {
@@ -55,11 +59,11 @@ def stand_in_environment(provider: Provider, ledger: Path) -> dict[str, str]:
     }
 
 
-def live_environment(ledger: Path) -> dict[str, str]:
+def live_environment(ledger: Path, workdir: Path) -> dict[str, str]:
     """Return an environment in which the SDKs talk to the real providers.
 
     Raises DemoError if a key is missing.
     """
     if missing := [name for name in _KEYS if not os.environ.get(name)]:
         raise DemoError(f"--live calls the real providers and needs {' and '.join(missing)} in the environment")
-    return _own_environment(ledger)
+    return _own_environment(ledger, workdir)

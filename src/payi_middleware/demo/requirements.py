@@ -9,6 +9,8 @@ _NEEDED: Final = {
     "fastapi": "fastapi",
     "flask": "flask",
     "genai_prices": "genai-prices",
+    "itsdangerous": "itsdangerous",
+    "jinja2": "jinja2",
     "openai": "openai",
     "sqlalchemy": "sqlalchemy",
     "starlette": "starlette",

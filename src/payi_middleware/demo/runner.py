@@ -16,10 +16,11 @@ from typing import Final
 from payi_middleware.demo import screen
 from payi_middleware.demo.children import FASTAPI, Child, DemoError, serving
 from payi_middleware.demo.conversation import converse
+from payi_middleware.demo.dashboard import dashboard, look
 from payi_middleware.demo.environment import free_ports, live_environment, stand_in_environment
 from payi_middleware.demo.provider import Provider
+from payi_middleware.service.accounts.records import UserUsage
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import UserUsage
 
 _REPORT_TIMEOUT: Final = 20.0  # seconds that the apps may take to deliver their reports
 _POLL: Final = 0.1  # seconds
@@ -75,15 +76,27 @@ def _run(options: Options, workdir: Path) -> None:
     ports = free_ports(options.port)
     with contextlib.ExitStack() as stack:
         provider = None if options.live else stack.enter_context(Provider(port=ports["provider"]))
-        environment = live_environment(ledger) if provider is None else stand_in_environment(provider, ledger)
+        environment = (
+            live_environment(ledger, workdir) if provider is None else stand_in_environment(provider, ledger, workdir)
+        )
         book = stack.enter_context(Ledger(ledger))
         before = _calls(book.usage_by_user())
         children = stack.enter_context(serving(ports, environment, workdir))
         print(_introduction(provider, children, ledger), flush=True)
         sent = converse(children)
-        _print_usage(_reported(book, before, sent), options)
+        rows = _reported(book, before, sent)
+        _print_usage(rows, options)
+        url = stack.enter_context(dashboard(book, ports["dashboard"]))
+        look(url, [row.user_id for row in rows if row.user_id is not None])
+        print(f"The dashboard, with all of that: {url}\n", flush=True)
         if options.keep:
-            _keep_running(children, ledger)
+            _keep_running(children, ledger, url)
+        elif sys.stdin.isatty() and sys.stdout.isatty():
+            _wait_for_enter()
+        else:
+            print("It ends with the demo. To look at it: run the demo on a terminal, or with --keep.", flush=True)
+        if options.ledger is not None:
+            print(f"The ledger is kept: payi-middleware serve --no-sign-in --db {ledger}", flush=True)
 
 
 def _introduction(provider: Provider | None, children: Sequence[Child], ledger: Path) -> str:
@@ -130,18 +143,26 @@ def _listed(calls: Mapping[str, int]) -> str:
 def _print_usage(rows: Sequence[UserUsage], options: Options) -> None:
     print(f"The ledger, per user:\n\n{screen.usage_table(rows)}\n")
     if options.ledger is None and not options.keep:
-        print("It was a temporary file. To keep it: --ledger PATH. To try the apps yourself: --keep.\n")
+        print("It is in a temporary file. To keep it: --ledger PATH. To try the apps yourself: --keep.\n")
     sys.stdout.flush()
 
 
-def _keep_running(children: Sequence[Child], ledger: Path) -> None:
+def _wait_for_enter() -> None:
+    """Leave the dashboard where it is, until whoever looks at it has seen enough."""
+    print("Press Enter to end.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        input()
+
+
+def _keep_running(children: Sequence[Child], ledger: Path, dashboard_url: str) -> None:
     """Say what to open, and wait for Ctrl-C; raise DemoError if an app ends by itself."""
     print("Everything keeps running until Ctrl-C. Try:\n")
     for child in children:
         print(f"    curl -i {child.url}/chat -H 'X-User-ID: carol' \\")
         print("         -H 'Content-Type: application/json' -d '{\"message\": \"Hello\"}'")
     docs = next(child.url for child in children if child.app is FASTAPI)
-    print(f"\n{screen.facts({'Routes': f'{docs}/docs', 'Ledger': f'{ledger} (SQLite)'})}\n", flush=True)
+    rows = {"Routes": f"{docs}/docs", "Dashboard": dashboard_url, "Ledger": f"{ledger} (SQLite)"}
+    print(f"\n{screen.facts(rows)}\n", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(_WATCH)

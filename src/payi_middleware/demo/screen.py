@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from payi_middleware.service.records import UserUsage
+from payi_middleware.service.accounts.records import UserUsage
 
 WIDTH: Final = 100
 _INDENT: Final = "    "

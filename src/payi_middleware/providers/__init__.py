@@ -8,7 +8,7 @@ units(answer.usage)                                       # Pay-i's units
 """
 
 from .answer import Answer, Asked, FunctionCall
-from .asked import read_request
+from .asked import model_named, read_request
 from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
 from .reader import Reader, open_reader
@@ -22,6 +22,7 @@ __all__ = [
     "Reader",
     "Usage",
     "maybe_inference",
+    "model_named",
     "open_reader",
     "read_request",
     "recognise",

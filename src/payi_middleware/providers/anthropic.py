@@ -26,6 +26,7 @@ _KIND = re.compile(
     rb'"type"\s*:\s*"(message_start|message_delta|message_stop|content_block_start|content_block_delta|error)"'
 )
 _CLIENT_TOOL = re.compile(rb'"type"\s*:\s*"tool_use"')
+_INPUTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _NO_SCOPE = frozenset({"global", "not_available"})
 
 
@@ -48,10 +49,10 @@ class Anthropic:
         if not self.first_completion:
             self._time(block)
         if (
-            b'"message_' not in block
-            and b'"tool_use"' not in block
-            and b'"input_json_delta"' not in block
-            and b'"error"' not in block
+            block.rfind(b'"message_') < 0  # `rfind` takes half the time that `in` does with bytes
+            and block.rfind(b'"tool_use"') < 0
+            and block.rfind(b'"input_json_delta"') < 0
+            and block.rfind(b'"error"') < 0
         ):
             return False
         ended = False
@@ -94,7 +95,7 @@ class Anthropic:
         for raw in self._deltas:
             delta = _event(raw)
             message.update((k, v) for k, v in mapping(delta.get("delta")).items() if v is not None)
-            told.update((k, v) for k, v in mapping(delta.get("usage")).items() if v is not None)
+            told.update(_news(mapping(delta.get("usage"))))
         message["usage"] = told
         error = _event(self._error)
         return self._answer(message, self._calls(), error, self._notes(told))
@@ -145,9 +146,17 @@ class Anthropic:
             function_calls=calls(called),
             error_code=code,
             error_message=reason,
-            service_tier=text(told.get("service_tier")),
+            service_tier=_tier(told),
             notes=notes | ({"system.usage.iterations": str(turns)} if turns > 1 else {}),
         )
+
+
+def _news(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return the counters that a delta replaces: no input at all is none, as some gateways fill in zeros."""
+    told = {name: value for name, value in usage.items() if value is not None}
+    return (
+        told if any(count(told.get(name)) for name in _INPUTS) else {k: v for k, v in told.items() if k not in _INPUTS}
+    )
 
 
 def _event(event: bytes | None) -> dict[str, Any]:
@@ -207,6 +216,11 @@ def _counts(told: dict[str, Any]) -> tuple[int, int, int, int, int]:
         hour,
         count(told.get("output_tokens")) or 0,
     )
+
+
+def _tier(told: dict[str, Any]) -> str | None:
+    """Return the service tier; fast mode is told apart: https://docs.anthropic.com/en/docs/build-with-claude/fast-mode"""
+    return "fast" if told.get("speed") == "fast" else text(told.get("service_tier"))
 
 
 def _scope(told: dict[str, Any], provider: str) -> str | None:

@@ -20,7 +20,7 @@ def _recognise(target: Target) -> Found | None:
     api = _APIS.get(target.word)
     if api is None:
         return None
-    told = "anthropic-version" in target.headers or "anthropic" in target.segments or target.at("anthropic")
+    told = "anthropic-version" in target.headers or "anthropic" in target.segments or target.row is not None
     return Found(api) if target.custom or (told and target.before == "v1") else None
 
 

@@ -11,13 +11,16 @@ from .forms import fields_of
 from .match import Match
 from .values import carve, loads, text
 
-__all__ = ["read_request"]
+__all__ = ["model_named", "read_request"]
 
 _BODY_LIMIT = 32 * 2**20
 _ENDS = 65_536
 _MODELS = ("model", "model_id", "version", "agent")  # nearly everybody's, watsonx's, Replicate's, Gemini's agents
 _MODEL_IN_PATH = ("bedrock.", "sagemaker.")
 _STREAMS = frozenset({"gemini.stream_generate", "bedrock.converse_stream", "bedrock.invoke_stream"})
+_NAME = rb'\s*:\s*"((?:[^"\\]|\\.){1,512})"'
+_MODEL = re.compile(rb'"(%s)"' % "|".join(_MODELS).encode() + _NAME)
+_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"' + _NAME)
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -34,6 +37,29 @@ def read_request(match: Match, body: bytes | None) -> Asked:
         model = match.model_from_path or model
     stream = told.get("stream") is True or match.api in _STREAMS
     return Asked(model or match.model_from_path, stream, guardrail_asked(told.get("guardrailConfig")))
+
+
+def model_named(match: Match, body: bytes | None) -> str | None:
+    """Return the model that `read_request` finds, mostly without reading the body: by a search for its name.
+
+    The quotes in a JSON text are escaped, so that no prompt is taken for it. Where there is more than one name, as in
+    a tool's input, or another one than a model's, the body is read.
+    """
+    in_path = match.model_from_path
+    if not body or (in_path and (match.publisher is not None or match.api.startswith(_MODEL_IN_PATH))):
+        return in_path
+    first = _MODEL_FIRST.match(body)  # where the SDKs write it
+    if first is not None:
+        return read_request(match, body).model if b"\\" in first[1] else text(first[1].decode("utf-8", "replace"))
+    named = set(_MODEL.findall(body))
+    if not named and not body.startswith(b"--"):
+        return in_path
+    if len(named) == 1:
+        member, name = named.pop()
+        model = name.decode("utf-8", "replace")
+        if member == b"model" and b"\\" not in name and in_path in (None, model):
+            return text(model)
+    return read_request(match, body).model
 
 
 def _told(body: bytes) -> dict[str, Any]:

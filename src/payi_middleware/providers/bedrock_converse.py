@@ -52,7 +52,7 @@ class BedrockConverse:
         """Keep what matters of the events in `block`; True at the metadata or an exception."""
         if not self.first_completion:
             self._time(block)
-        if block.startswith(_DELTA) and b'"toolUse"' not in block and block.find(b"\n\n") == len(block) - 2:
+        if block.startswith(_DELTA) and block.rfind(b'"toolUse"') < 0 and block.find(b"\n\n") == len(block) - 2:
             return False  # one event, with words in it
         ended = False
         for name, event in named_events(block):

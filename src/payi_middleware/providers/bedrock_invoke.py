@@ -15,6 +15,7 @@ from .anthropic import Anthropic
 from .bedrock_converse import EXCEPTION, BedrockConverse, named_events
 from .bedrock_text import BedrockText
 from .bedrock_usage import completed, guardrail_counts, header_usage, intervention, usage_from, with_counts
+from .echo import Echo
 from .family import Family
 from .match import Match
 from .openai_chat import OpenAIChat
@@ -27,6 +28,8 @@ _METRICS = "amazon-bedrock-invocationMetrics"
 _ANTHROPIC = re.compile(rb'"type"\s*:\s*"(?:message_start|content_block_\w+|message_delta|message_stop|ping)"')
 _CONVERSE = re.compile(rb'data: \s*\{\s*"(?:messageStart|contentBlock\w+|messageStop|metadata)"\s*:')
 _CHOICES = re.compile(rb'"choices"\s*:\s*\[')
+_EVENT = b"event: chunk\n"
+_DELTAS = (_EVENT + b'data: {"type":"content_block_delta"', _EVENT + b'data: {"contentBlockDelta"')
 
 
 class BedrockInvoke:
@@ -43,20 +46,27 @@ class BedrockInvoke:
         self._match = replace(match, api="openai.completions")
         self._headers = headers
         self._model: Family | None = None
+        self._echo: Echo | None = None  # of a model whose events say nothing but words
         self._beside: bytes | None = None
         self._error: tuple[bytes, bytes] | None = None
 
     def see(self, block: bytes) -> bool:
         """Let the model's format look at the events in `block`; True at Bedrock's metrics or an exception."""
+        if self._echo is not None and self._echo.fits(block):
+            return False  # nearly every event of Anthropic's and Amazon's own models ends here
         model = self._model
         if model is None:
             model = self._model = self._family(block)
         ended = model.see(block)
         if not self.first_completion:
             self.first_token, self.first_completion = model.first_token, model.first_completion
-        if b"amazon-bedrock-" in block or not block.startswith(b"event: chunk\n") or b"\nevent: " in block:
+        # `rfind` takes half the time that `in` does with bytes.
+        if block.rfind(b"amazon-bedrock-") >= 0 or not block.startswith(_EVENT) or block.rfind(b"\nevent: ") >= 0:
             for name, event in named_events(block):
                 ended |= self._keep(name, event)
+        elif self.first_completion and block.startswith(_DELTAS):
+            self._echo = self._echo or Echo()
+            self._echo.learn(block)
         return ended
 
     def _family(self, block: bytes) -> Family:

@@ -42,7 +42,7 @@ class BedrockText:
         if not self.first_completion and _VISIBLE.search(block):
             self.first_completion = self.first_token = True
         if self._first is None:
-            self._first = shorten(next(each_event(block), b""), _START_LIMIT)
+            self._first = shorten(next(iter(each_event(block)), b""), _START_LIMIT)
         self._last = block
         return False
 

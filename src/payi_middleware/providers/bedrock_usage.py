@@ -16,6 +16,7 @@ from .usage import Usage
 from .values import count, mapping, rows, text
 
 __all__ = [
+    "USAGE_HEADERS",
     "completed",
     "guardrail_asked",
     "guardrail_counts",
@@ -46,6 +47,8 @@ _HEADERS = MappingProxyType(
         "cacheWriteInputTokenCount": "x-amzn-bedrock-cache-write-input-token-count",
     }
 )
+USAGE_HEADERS = tuple(_HEADERS.values())
+"""The headers of an answer to `invoke` that `header_usage` reads."""
 _COUNT = re.compile(r"[0-9]{1,15}")
 _DEPTH = 4  # trace, input or outputs, guardrail, list
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from .bedrock_converse import BedrockConverse
 from .bedrock_invoke import BedrockInvoke
-from .bedrock_usage import guardrail_asked
+from .bedrock_usage import USAGE_HEADERS, guardrail_asked
 from .rows import Row
 from .wiring import Format, Found, Target, Wire
 
@@ -22,6 +22,7 @@ _APIS = {
     "invoke": "bedrock.invoke",
     "invoke-with-response-stream": "bedrock.invoke_stream",
 }
+_INVOKE_HEADERS = (*USAGE_HEADERS, "x-amzn-bedrock-service-tier")
 _GUARDRAIL = ("guardrailIdentifier", "guardrailVersion")
 # A vendor and its model, or the name of a resource of the customer's.
 _MODEL = re.compile(r"[a-z0-9-]+\.[\w.:-]+|arn:aws[\w-]*:(?:bedrock|sagemaker):[\w.:/-]+")
@@ -58,7 +59,7 @@ WIRE = Wire(
     formats={
         "bedrock.converse": Format(BedrockConverse),
         "bedrock.converse_stream": Format(BedrockConverse),
-        "bedrock.invoke": Format(BedrockInvoke),
+        "bedrock.invoke": Format(BedrockInvoke, headers=_INVOKE_HEADERS),
         "bedrock.invoke_stream": Format(BedrockInvoke),
     },
     rows=(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .answer import PARTIAL, Answer
-from .cohere_usage import billed_note, usage_from
+from .cohere_usage import tokens_note, usage_from
 from .family import Kept, calls, without_usage
 from .match import Match
 from .values import count, error_of, loads, mapping, rows, text
@@ -30,6 +30,9 @@ _FINISHED = re.compile(rb'"is_finished"\s*:\s*true')
 _VISIBLE = re.compile(rb'"text"\s*:\s*"[^"]|"tool-call|"tool_calls"\s*:\s*\[\s*\{')
 _HIDDEN = re.compile(rb'"thinking"\s*:\s*"[^"]|"tool-plan-delta"')
 _APIS = frozenset({"chat", "generate", "embed", "rerank"})
+_REPEATING = frozenset({("v1", "chat"), ("v1", "generate"), ("v2", "generate"), ("v1", "rerank"), ("v2", "rerank")})
+"""With the prompt, the history or the documents in the answer; embeddings have the texts, and are too long to be read
+before the app has them."""
 
 
 class Cohere:
@@ -49,11 +52,11 @@ class Cohere:
         if not self.first_completion:
             self._time(block)
         if (
-            b'"message-' not in block
-            and b'"tool-call' not in block
-            and b'"stream-' not in block
-            and b"true" not in block
-            and b'"error' not in block
+            block.rfind(b'"message-') < 0  # `rfind` takes half the time that `in` does with bytes
+            and block.rfind(b'"tool-call') < 0
+            and block.rfind(b'"stream-') < 0
+            and block.rfind(b"true") < 0
+            and block.rfind(b'"error') < 0
         ):
             return False
         ended = False
@@ -125,7 +128,7 @@ class Cohere:
             response_id=text(body.get("generation_id")) or text(body.get("id")),
             finish_reason=text(body.get("finish_reason")) or text(generation.get("finish_reason")),
             function_calls=calls(called),
-            notes=without_usage("provider sent no usage") if usage is None else billed_note(told),
+            notes=without_usage("provider sent no usage") if usage is None else tokens_note(told),
         )
 
 
@@ -151,7 +154,9 @@ def _called(body: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def _recognise(target: Target) -> Found | None:
-    version, own = target.before, target.at("cohere") or target.headers.get("x-fern-sdk-name") == "cohere"
+    # Gateways have the vendor in their paths: https://developers.cloudflare.com/ai-gateway/usage/providers/cohere/
+    named = "cohere" in target.segments[:-2] or target.headers.get("x-fern-sdk-name") == "cohere"
+    version, own = target.before, target.at("cohere") or named
     if not own or version not in ("v1", "v2") or target.word not in _APIS:
         return None
     return Found(f"cohere.{version}.{target.word}")
@@ -163,7 +168,7 @@ WIRE = Wire(
     words=_APIS,
     recognise=_recognise,
     formats={
-        f"cohere.{version}.{api}": Format(Cohere, framing="objects")
+        f"cohere.{version}.{api}": Format(Cohere, framing="objects", repeats=(version, api) in _REPEATING)
         for version in ("v1", "v2")
         for api in sorted(_APIS)
     },

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-__all__ = ["UndecodableError", "decoder_for"]
+__all__ = ["Decode", "UndecodableError", "decoder_for"]
 
 PIECE = 32_768
 # One zstd block of 4 bytes can stand for 128 KiB, and the library has no output limit: short slices of input are one.

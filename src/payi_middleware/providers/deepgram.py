@@ -19,6 +19,8 @@ from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE", "Listen", "Speak"]
 
+_TOLD = ("dg-char-count", "dg-request-id", "dg-model-name")
+
 
 class Listen(OneBody):
     """Read a transcript's metadata, which tell how long the audio is."""
@@ -66,7 +68,7 @@ WIRE = Wire(
     category="deepgram",
     words=frozenset({"listen", "speak"}),
     recognise=_recognise,
-    formats={"deepgram.listen": Format(Listen), "deepgram.speak": Format(Speak)},
+    formats={"deepgram.listen": Format(Listen), "deepgram.speak": Format(Speak, headers=_TOLD)},
     rows=(
         Row(
             "deepgram",

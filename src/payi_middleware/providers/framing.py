@@ -20,7 +20,7 @@ class Frames(Protocol):
     """Cut a stream into blocks of complete server-sent events."""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the events that `chunk` (at most 32 KiB) completes, each with its blank line."""
+        """Return the events that `chunk` (at most 32 KiB) completes, each with its blank line; see `wire.ELEMENT`."""
 
     def rest(self) -> bytes:
         """Return the event that the stream broke off in, empty where it did not."""

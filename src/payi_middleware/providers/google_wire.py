@@ -22,14 +22,16 @@ _GEMINI = {
 _PREDICT = frozenset({"predict", "predictLongRunning"})
 _RAW = frozenset({"rawPredict", "streamRawPredict"})
 # What other publishers' models speak there: https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/use-partner-models
-_PUBLISHERS = {"anthropic": "anthropic.messages", "mistralai": "openai.chat"}
+_PUBLISHERS = {"anthropic": "anthropic.messages", "mistralai": "openai.chat", "ai21": "openai.chat"}
+_RECOGNISING = "mistral-ocr"  # https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/mistral
 # A tuned model has a number for a name, so that the one that answers is told instead.
 _NAMED = frozenset({"models", "dynamic"})
+_STATEFUL = "interactions"
 _NO_MODEL = "count-tokens"  # https://docs.anthropic.com/en/api/claude-on-vertex-ai
 
 
 def _recognise(target: Target) -> Found | None:
-    if target.word == "interactions":
+    if target.word == _STATEFUL:
         known = target.at("google") or "x-goog-api-key" in target.headers
         return Found("gemini.interactions", publisher="google") if known else None
     model, method, _ = target.segments[-1].rpartition(":")
@@ -43,8 +45,14 @@ def _recognise(target: Target) -> Found | None:
     if target.word in _PREDICT:
         ours = publisher == "google" or (publisher is None and target.at("google"))
         return Found("vertex.predict", model, publisher="google") if ours else None
-    api = _PUBLISHERS.get(publisher or "")
+    api = "mistral.ocr" if model.startswith(_RECOGNISING) else _PUBLISHERS.get(publisher or "")
     return None if api is None or model == _NO_MODEL else Found(api, model, publisher=publisher)
+
+
+def _fetched(target: Target) -> Found | None:
+    """Return the interaction that a GET picks up: `interactions/x`, on agents' platforms with `:poll`."""
+    known = target.at("google") or "x-goog-api-key" in target.headers
+    return Found("gemini.interactions.retrieve", publisher="google") if known and target.before == _STATEFUL else None
 
 
 def _publisher(segments: list[str]) -> str | None:
@@ -54,13 +62,16 @@ def _publisher(segments: list[str]) -> str | None:
 WIRE = Wire(
     name="google",
     category="system.google.vertex",
-    words=frozenset({"interactions", *_GEMINI, *_PREDICT, *_RAW}),
+    words=frozenset({_STATEFUL, *_GEMINI, *_PREDICT, *_RAW}),
+    parents=frozenset({_STATEFUL}),
     recognise=_recognise,
+    fetched=_fetched,
     formats={
         "gemini.generate": Format(Gemini),
         "gemini.stream_generate": Format(Gemini, "objects"),
         "gemini.embed": Format(GeminiEmbed),
         "gemini.interactions": Format(GeminiInteractions),
+        "gemini.interactions.retrieve": Format(GeminiInteractions, fetched=True, repeats=True),
         "vertex.predict": Format(VertexPredict),
     },
 )

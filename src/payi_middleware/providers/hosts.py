@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from .huggingface import AT_ROOT
 from .match import Match
-from .registry import ALL_ROWS, BY_START, BY_WORD, CUSTOM
+from .registry import ALL_ROWS, BY_PARENT, BY_START, BY_WORD, CUSTOM
 from .rows import ROWS, Row
 from .wiring import Found, Target, Wire
 
-__all__ = ["maybe_inference", "recognise"]
+__all__ = ["maybe_inference", "recognise", "tells_usage_if_asked"]
 
 _PAYI_PATHS = (["api", "v1", "ingest"], ["api", "v1", "proxy"])
 _PORTS = MappingProxyType({11434: "ollama"})  # https://docs.ollama.com/faq
 _WORDS = frozenset(word.encode() for word in BY_WORD)
 _STARTS = tuple(start.encode() for start, _ in BY_START)
+_PARENT = re.compile(rb"/(?:%s)/" % b"|".join(sorted({parent.encode() for parent, _ in BY_PARENT})))
+_AT_ROOT = AT_ROOT.encode()
 
 
 def _pattern(host: str) -> re.Pattern[str]:
@@ -30,33 +34,86 @@ _WILD = tuple((_pattern(host), row) for row in ALL_ROWS for host in row.hosts if
 
 
 def maybe_inference(raw_path: bytes) -> bool:
-    """Return whether `recognise` is worth calling for a request target: False for nearly every other request."""
+    """Return whether `recognise` is worth calling for a request target: False for nearly every other request.
+
+    `raw_path` may be a whole URL. At a root only the host can tell: give `host/` in the path's place, as `/` is True.
+    """
     path = raw_path.partition(b"?")[0]
     if path.endswith(b"/"):
         path = path.rstrip(b"/")
+        if not path or path.endswith(_AT_ROOT):
+            return True
     last = path[path.rfind(b"/") + 1 :]
-    return last[last.rfind(b":") + 1 :] in _WORDS or last.startswith(_STARTS)
+    return last[last.rfind(b":") + 1 :] in _WORDS or last.startswith(_STARTS) or _PARENT.search(path) is not None
+
+
+Custom = Mapping[str, tuple[str, str | None]]
+_NONE: Custom = MappingProxyType({})
+
+
+class _Noting(Mapping[str, str]):
+    """Headers that note what was looked up in them."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self.noted: dict[str, str | None] = {}
+
+    def __getitem__(self, name: str) -> str:
+        value = self.noted[name] = self._headers.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("headers are looked up by name only")
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a request was recognised as, by which headers and with which custom hosts."""
+
+    custom: Custom
+    noted: tuple[tuple[str, str | None], ...]
+    match: Match | None
+
+
+_MOST_KNOWN = 512
+_known: dict[tuple[str, str, int | None, str], _Known] = {}
 
 
 def recognise(
-    method: str,
-    host: str,
-    port: int | None,
-    path: str,
-    headers: Mapping[str, str],
-    custom: Mapping[str, tuple[str, str | None]] = MappingProxyType({}),
+    method: str, host: str, port: int | None, path: str, headers: Mapping[str, str], custom: Custom = _NONE
 ) -> Match | None:
     """Return what an HTTP request asks of a GenAI provider, or None where it is not an inference.
 
     `path` may be percent-encoded or not. `headers` is read by lower-case name. `custom` maps "host" or "host:port" to
     (a wire family of `registry.CUSTOM`, category or None) and wins over the known hosts; a host that is neither is
-    judged by the shape of its path alone.
+    judged by the shape of its path alone. A request like one before, as most are, is looked up.
     """
+    key = (method, host, port, path)
+    known = _known.get(key)
+    if known is not None and known.custom is custom and all(headers.get(name) == value for name, value in known.noted):
+        return known.match
+    noting = _Noting(headers)
+    match = _recognise(method, host, port, path, noting, custom)
+    if "authorization" not in noting.noted:  # a key is kept nowhere, and a signature never comes again
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = _Known(custom, tuple(noting.noted.items()), match)
+    return match
+
+
+def _recognise(
+    method: str, host: str, port: int | None, path: str, headers: Mapping[str, str], custom: Custom
+) -> Match | None:
     method = method.upper()
     if method not in ("POST", "GET"):
         return None
-    segments = [segment for segment in path.partition("?")[0].split("/") if segment]
-    if not segments or segments[:3] in _PAYI_PATHS:
+    segments = [segment for segment in path.partition("?")[0].split("/") if segment] or [""]
+    if segments[:3] in _PAYI_PATHS:
         return None
     host = host.lower().rstrip(".")
     named = custom.get(f"{host}:{port}") or custom.get(host)
@@ -72,15 +129,18 @@ def recognise(
 
 def _asked(target: Target) -> Iterable[Wire]:
     wires = BY_WORD.get(target.word)
-    return wires if wires is not None else [wire for start, wire in BY_START if target.segments[-1].startswith(start)]
+    if wires is not None:
+        return wires
+    begun = [wire for start, wire in BY_START if target.segments[-1].startswith(start)]
+    return begun or [wire for parent, wire in BY_PARENT if parent == target.before]
 
 
 def _found(wire: Wire, target: Target) -> Found | None:
-    if target.word not in wire.words and not target.segments[-1].startswith(wire.starts):
-        return None
+    named = target.word in wire.words or target.segments[-1].startswith(wire.starts)
     if target.method == "GET":
-        return None if wire.fetched is None else wire.fetched(target)
-    return wire.recognise(target)
+        known = wire.fetched is not None and (named or target.before in wire.parents)
+        return wire.fetched(target) if known and wire.fetched is not None else None
+    return wire.recognise(target) if named else None
 
 
 def _match(found: Found, wire: Wire, target: Target) -> Match | None:
@@ -115,9 +175,23 @@ def _row(host: str) -> Row | None:
     return found
 
 
-_STREAM_USAGE = frozenset(row.name for row in ROWS if row.stream_usage)
+_STREAM_USAGE = MappingProxyType({row.name: row for row in ROWS if row.stream_usage})
+_VERSION = re.compile(r"(?:^|[?&])api-version=([\w.-]*)")
 
 
-def tells_usage_if_asked(match: Match) -> bool:
-    """Return whether a stream of this provider tells its usage only if, and surely if, it is asked for it."""
-    return match.provider in _STREAM_USAGE and match.api in ("openai.chat", "openai.completions")
+def tells_usage_if_asked(match: Match, path: str = "", query: str = "") -> bool:
+    """Return whether a stream of this provider tells its usage only if, and surely if, it is asked for it.
+
+    Args:
+        match: what the request was recognised as.
+        path, query: the request's own. Where the host has versions (Azure), they tell whether this one knows the
+            question: a version, or a path to the API that has none any more.
+    """
+    row = _STREAM_USAGE.get(match.provider)
+    if row is None or match.api not in row.stream_usage:
+        return False
+    if row.stream_usage_since is None:
+        return True
+    found = _VERSION.search(query)
+    dated = found is not None and found[1] >= row.stream_usage_since  # `preview` and `latest` come after any date
+    return "/openai/v1/" in path or (dated and "/openai/" in path)

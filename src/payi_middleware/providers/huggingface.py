@@ -1,6 +1,7 @@
 """Hugging Face's text generation servers (TGI), by their own API; their chat is OpenAI's.
 
 Answers: https://huggingface.co/docs/text-generation-inference/reference/api_reference
+At the root of a server is what its other two paths have, and a plain answer is the only one of a list.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from .values import count, error_of, loads, mapping, text
 from .wire import each_event, shorten
 from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE", "TextGeneration"]
+__all__ = ["AT_ROOT", "WIRE", "TextGeneration"]
+
+AT_ROOT = ".endpoints.huggingface.cloud"
+"""The end of the hosts that answer at their root, which only a host tells from any other root."""
 
 _EVENT_LIMIT = 65_536
+_COUNTS = ("x-prompt-tokens", "x-generated-tokens")
 
 
 class TextGeneration:
@@ -28,8 +33,7 @@ class TextGeneration:
     def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
         self.first_token = False
         self.first_completion = False
-        self._asked = _number(headers.get("x-prompt-tokens"))
-        self._answered = _number(headers.get("x-generated-tokens"))
+        self._asked, self._answered = (_number(headers.get(name)) for name in _COUNTS)
         self._last: bytes | None = None
         self._ended = False
 
@@ -73,15 +77,17 @@ def _number(header: str | None) -> int | None:
 
 
 def _recognise(target: Target) -> Found | None:
-    return Found("huggingface.generate") if target.at("huggingface") else None
+    if not target.at("huggingface") or not (target.word or target.host.endswith(AT_ROOT)):
+        return None  # at any other root, such as a Space's, may be anything
+    return Found("huggingface.generate")
 
 
 WIRE = Wire(
     name="huggingface",
     category="huggingface",
-    words=frozenset({"generate", "generate_stream"}),
+    words=frozenset({"generate", "generate_stream", ""}),
     recognise=_recognise,
-    formats={"huggingface.generate": Format(TextGeneration)},
+    formats={"huggingface.generate": Format(TextGeneration, framing="objects", headers=_COUNTS)},
     rows=(
         Row(
             "huggingface",

@@ -6,24 +6,27 @@ Streams: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .answer import PARTIAL, Answer
+from .cohere_usage import usage_from as billed_by_cohere
 from .echo import Echo
 from .family import Kept, calls, without_usage
 from .ids import is_unique
 from .match import Match
+from .openai_calls import called_in, streamed_calls
 from .openai_usage import usage_from
 from .usage import Usage
-from .values import carve, count, error_of, loads, mapping, rows, text
-from .wire import each_event, shorten
+from .values import carve, error_of, loads, mapping, rows, text
+from .wire import each_event, each_named_event, shorten
 
 __all__ = ["OpenAIChat"]
 
 _EVENT_LIMIT = 16_384
 _DULL_LIMIT = 4_096
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_COUNTED = re.compile(rb'_tokens"\s*:\s*"?[1-9]')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')  # some hosts send an empty one with every delta
 _CALLING = re.compile(rb'"(?:tool_calls"\s*:\s*\[\s*\{|function_call"\s*:\s*\{)')
 _NAME = re.compile(rb'"name"\s*:\s*"([^"\\]{1,256})"')
@@ -67,22 +70,46 @@ class OpenAIChat:
             self._time(block)
         if (
             self._named
-            and b'"usage":{' not in block
-            and b'"finish_reason":"' not in block
-            and b"_call" not in block
-            and b"[DONE]" not in block
-            and b'"error"' not in block
-            and b'"usage": {' not in block
-            and b'"finish_reason": "' not in block
+            and block.rfind(b'"finish_reason":"') < 0  # `rfind` takes half the time that `in` does with bytes
+            and block.rfind(b"_call") < 0
+            and block.rfind(b"[DONE]") < 0
+            and block.rfind(b'"error"') < 0
+            and block.rfind(b": error") < 0  # an event's name
+            and block.rfind(b":error") < 0
+            and block.rfind(b'"usage": {') < 0
+            and block.rfind(b'"finish_reason": "') < 0
         ):
-            return self._skip(block)
+            at = block.rfind(b'"usage":{')
+            if at < 0:
+                return self._skip(block)
+            if len(block) <= _EVENT_LIMIT:
+                return self._count(block, at)
         ended = told = False
         for event in each_event(block):
             told |= self._keep(event)
             ended |= self._ends(event)
+        if not ended and b"event:" in block:
+            ended = self._fails(block)
         if not ended and not told:
             self._skip(block)
         return ended
+
+    def _fails(self, block: bytes) -> bool:
+        """Keep an event that is an error by its name alone, which may be any text."""
+        found = next((event for name, event in each_named_event(block) if name == b"error"), None)
+        if found is None or self._error is not None:
+            return False
+        self._error = shorten(found, _EVENT_LIMIT)
+        return True
+
+    def _count(self, told: bytes, at: int) -> bool:
+        """Keep an event, or a block of them, that has usage from `at` on.
+
+        Counts are cumulative where several events carry them: the last one holds, unless it is an empty form.
+        """
+        if self._usage is None or _COUNTED.search(told, at):
+            self._usage = told
+        return False
 
     def _skip(self, block: bytes) -> bool:
         if len(block) <= _DULL_LIMIT:
@@ -102,8 +129,8 @@ class OpenAIChat:
         told = not self._named
         if told:
             self._open(short)
-        if _USAGE.search(event):
-            self._usage = short  # counts are cumulative where several events carry them: the last one holds
+        if usage := _USAGE.search(event):
+            self._count(short, usage.end() if short is event else 0)
             told = True
         if _FINISH.search(event):
             self._finish.add(short)
@@ -142,18 +169,20 @@ class OpenAIChat:
     def streamed(self) -> Answer:
         """Return the facts of the events kept."""
         opening, finishing = _parsed(self._opening), _parsed(self._finish)
-        last = _parse(self._usage)
+        last = _newest(self._usage)
         usage = _usage_of(last, self._provider)
         if usage is None:  # a spelling of JSON that the searches do not know
             last = next((found for event in each_event(self._dull) if (found := loads(event))), last)
             usage = _usage_of(last, self._provider)
         said = [*opening, *finishing, last]
         finish = _finish([choice for event in finishing for choice in rows(event.get("choices"))])
-        called = _streamed_calls(_parsed(self._names), [] if self._arguments.lost else _parsed(self._arguments))
+        called = streamed_calls(_parsed(self._names), [] if self._arguments.lost else _parsed(self._arguments))
         if self._arguments.lost:
             called = [(name, None) for name, _ in called]
         error = _parse(self._error)
         code, message = error_of(error) if error else (None, None)
+        if self._error is not None and code is None:
+            code = "error"
         response_id = _first(said, "id")
         return Answer(
             usage=usage,
@@ -181,6 +210,8 @@ class OpenAIChat:
         choices = rows(body.get("choices"))
         messages = [mapping(choice.get("message")) for choice in choices]
         usage = _usage_of(body, self._provider)
+        if usage is None and "results" in body:  # gateways pass Cohere's rankings on as they are
+            usage = billed_by_cohere(mapping(body.get("meta")))
         code, message = error_of(body) if body.get("error") else (None, None)
         response_id = text(body.get("id"))
         return Answer(
@@ -188,7 +219,7 @@ class OpenAIChat:
             response_id=response_id,
             model=text(body.get("model")),
             finish_reason=_finish(choices),
-            function_calls=calls([call for said in messages for call in _called(said)]),
+            function_calls=calls([call for said in messages for call in called_in(said)]),
             error_code=code,
             error_message=message,
             service_tier=_tier([body]),
@@ -205,6 +236,15 @@ def _parse(event: bytes | None) -> dict[str, Any]:
 
 def _parsed(kept: Kept) -> list[dict[str, Any]]:
     return [_parse(event) for event in kept.events]
+
+
+def _newest(told: bytes | None) -> dict[str, Any]:
+    """Return the last event that has counts, of one that was kept or a block of them."""
+    whole = None if told is None else loads(told)
+    if told is None or whole is not None:
+        return whole or {}
+    events = [event for event in each_event(told) if _USAGE.search(event)] or [told]
+    return _parse(next((event for event in reversed(events) if _COUNTED.search(event)), events[-1]))
 
 
 def _usage_of(body: dict[str, Any], provider: str) -> Usage | None:
@@ -230,46 +270,3 @@ def _finish(choices: list[dict[str, Any]]) -> str | None:
     told = [choice for choice in choices if text(choice.get("finish_reason"))]
     first = next((choice for choice in told if not choice.get("index")), told[0] if told else {})
     return text(first.get("finish_reason"))
-
-
-def _called(message: dict[str, Any]) -> list[tuple[str, object]]:
-    """Return (name, arguments) of a message's tool calls, of its custom ones and of the older `function_call`."""
-    found = []
-    for call in [*rows(message.get("tool_calls")), {"function": message.get("function_call")}]:
-        function = mapping(call.get("function")) or mapping(call.get("custom"))
-        if name := text(function.get("name")):
-            found.append((name, function.get("arguments", function.get("input"))))
-    return found
-
-
-def _streamed_calls(named: list[dict[str, Any]], fragments: list[dict[str, Any]]) -> list[tuple[str, object]]:
-    """Join the deltas of each call: the one with its name opens it, those without add to its arguments."""
-    opened: list[tuple[str, list[str]]] = []
-    latest: dict[tuple[object, object], tuple[object, list[str]]] = {}
-    for key, call, function in _deltas(named):
-        identity, name, held = call.get("id"), text(function.get("name")), latest.get(key)
-        if not name:
-            continue
-        # Gemini gives every call index 0, others repeat the name in every delta: a new id makes a new call.
-        if held is None or identity != held[0] or call.get("index") is None:
-            held = latest[key] = (identity, [])
-            opened.append((name, held[1]))
-        held[1].append(_fragment(function))
-    for key, _, function in _deltas(fragments):
-        if key in latest:
-            latest[key][1].append(_fragment(function))
-    return [(name, "".join(parts)) for name, parts in opened]
-
-
-def _fragment(function: dict[str, Any]) -> str:
-    return text(function.get("arguments", function.get("input")), _EVENT_LIMIT) or ""
-
-
-def _deltas(events: list[dict[str, Any]]) -> Iterator[tuple[tuple[object, object], dict[str, Any], dict[str, Any]]]:
-    """Yield ((choice index, call index), call, function) of every call; Writer calls its delta a message."""
-    for event in events:
-        for choice in rows(event.get("choices")):
-            delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
-            for call in [*rows(delta.get("tool_calls")), {"function": delta.get("function_call")}]:
-                function = mapping(call.get("function")) or mapping(call.get("custom"))
-                yield (count(choice.get("index")), count(call.get("index"))), call, function

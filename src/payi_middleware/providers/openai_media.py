@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .answer import Answer
@@ -15,7 +16,7 @@ from .family import without_usage
 from .match import Match
 from .openai_usage import usage_from
 from .usage import Usage
-from .values import carve, error_of, loads, mapping, rows, text
+from .values import carve, count, error_of, loads, mapping, rows, text
 from .wire import each_event, shorten
 
 __all__ = ["OpenAIMedia"]
@@ -23,6 +24,7 @@ __all__ = ["OpenAIMedia"]
 _EVENT_LIMIT = 16_384
 _MOST_SECONDS = 10**9
 IMAGES = "system.images"
+_PICTURED, _HEARD, _SPOKEN = "openai.images", "openai.audio.transcriptions", "openai.audio.speech"
 
 
 class OpenAIMedia:
@@ -35,6 +37,7 @@ class OpenAIMedia:
         self.first_token = False
         self.first_completion = False
         self._provider = match.provider
+        self._api = match.api
         self._told: bytes | None = None
         self._error: bytes | None = None
         self._done = False
@@ -75,7 +78,7 @@ class OpenAIMedia:
 
     def whole(self, body: dict[str, Any]) -> Answer:
         """Return the facts of an answer in one body; without usage, the number of images is noted."""
-        usage = _usage(body.get("usage"), self._provider)
+        usage = _usage(body.get("usage"), self._provider, self._api)
         images = len(rows(body.get("data")))
         code, message = error_of(body) if body.get("error") else (None, None)
         missing = without_usage("provider sent no usage") | ({IMAGES: str(images)} if images else {})
@@ -95,9 +98,23 @@ def _event(event: bytes | None) -> dict[str, Any]:
     return loads(event) or carve(event)
 
 
-def _usage(raw: object, provider: str) -> Usage | None:
-    """Return the tokens, or the seconds of audio that whisper is billed by, rounded up as they are there."""
-    seconds = mapping(raw).get("seconds")
+def _usage(raw: object, provider: str, api: str) -> Usage | None:
+    """Return the tokens, and the seconds of audio that hearing is billed by, rounded up as they are there.
+
+    Output that is not told apart is of what is made: pictures or speech. Mistral tells the seconds beside the tokens.
+    """
+    told = mapping(raw)
+    seconds = told.get("seconds")
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= _MOST_SECONDS:
         return Usage(counts={"audio_seconds": {"input": math.ceil(seconds)}})
-    return usage_from(raw, provider)
+    usage = usage_from(raw, provider)
+    if usage is None:
+        return None
+    if api == _HEARD and (heard := count(told.get("prompt_audio_seconds"))):
+        return replace(usage, counts={"audio_seconds": {"input": heard}})
+    if not mapping(told.get("output_tokens_details")):
+        if api == _PICTURED:
+            return replace(usage, image_output=usage.output_tokens)
+        if api == _SPOKEN:
+            return replace(usage, audio_output=usage.output_tokens)
+    return usage

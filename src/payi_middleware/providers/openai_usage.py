@@ -25,10 +25,12 @@ def usage_from(raw: object, provider: str = "") -> Usage | None:
     prompt = count(told.get("prompt_tokens"), told.get("input_tokens"))
     completion = count(told.get("completion_tokens"), told.get("output_tokens"))
     total = count(told.get("total_tokens"))
+    images = count(asked.get("image_tokens"))
     if prompt is None and completion is None:
         if total is None:
             return None
-        prompt = total  # Voyage counts an embedding's input as its total only
+        prompt = total  # Voyage counts an embedding's input as its total only, and its texts in it
+        images = None if (texts := count(told.get("text_tokens"))) is None else max(0, total - texts)
     reasoning = count(answered.get("reasoning_tokens"), told.get("reasoning_tokens"))
     audio = count(asked.get("audio_tokens"))
     prompt, completion = _complete(prompt, completion, total, reasoning, audio, provider)
@@ -44,7 +46,7 @@ def usage_from(raw: object, provider: str = "") -> Usage | None:
         audio_input=audio,
         audio_output=count(answered.get("audio_tokens")),
         audio_cache_read=count(cached.get("audio_tokens")),
-        image_input=count(asked.get("image_tokens")),
+        image_input=images,
         image_output=count(answered.get("image_tokens")),
         image_cache_read=count(cached.get("image_tokens")),
         video_input=count(asked.get("video_tokens")),

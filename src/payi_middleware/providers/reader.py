@@ -13,14 +13,15 @@ from .framing import Frames, frames_of, is_opaque, is_stream
 from .json_objects import JsonObjects
 from .match import Match
 from .registry import FORMATS
-from .values import carve, loads, text
-from .wire import Body
+from .values import carve, loads, loads_first, text
+from .wire import ELEMENT, Body, each_element
 from .wiring import Format
 
 __all__ = ["Reader", "open_reader"]
 
 _PIECE = 32_768
 _RAW_LIMIT = 262_144
+_ARRAY_LIMIT = 131_072
 _SNIFF_LIMIT = 4_096
 _STRUCTURED = (b"{", b"[", b"<")
 
@@ -36,8 +37,19 @@ class Reader(Protocol):
     def first_completion(self) -> bool:
         """Whether a stream's first token of the visible answer was seen."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes as events, which the app uses while they come."""
+
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; return True once, when the terminal event was among them. Never raises."""
+
+    def kept(self) -> tuple[dict[str, str], bytes] | None:
+        """Return the headers and the body from which another reader would read the same, once no more is fed.
+
+        None where this is not to be had without reading: of a stream, only what matters is kept, and of an answer that
+        repeats what was asked, only what it tells may be.
+        """
 
     def finish(self) -> Answer:
         """Return what the exchange told. Never raises."""
@@ -51,13 +63,14 @@ def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader
 class _Reader:
     """Decode, tell a stream from a JSON body by its first byte, and hand events to the family as they come.
 
-    A compressed JSON body stays compressed until `finish`, so that the app's thread does not pay for inflating it.
+    A compressed JSON body stays compressed until `finish`, so that the app's thread does not pay for inflating it. For
+    its sake, too, the chunks of an array are only looked at once 128 KiB of them have come, after its first words.
     """
 
     __slots__ = (
-        "_body", "_broken", "_content_type", "_decode", "_ended", "_error_type", "_family", "_fetched", "_frames",
-        "_framing", "_held", "_hot", "_opaque", "_raw", "_sniffed", "_start", "_status", "first_completion",
-        "first_token",
+        "_body", "_broken", "_content_type", "_decode", "_encoding", "_ended", "_error_type", "_family", "_fetched",
+        "_frames", "_framing", "_headers", "_held", "_hot", "_listed", "_most_held", "_opaque", "_raw", "_repeats",
+        "_sniffed", "_start", "_status", "_steady", "_told_by", "first_completion", "first_token",
     )  # fmt: skip
 
     def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
@@ -66,6 +79,9 @@ class _Reader:
         self._family: Family = reading.family(match, headers)
         self._framing = reading.framing
         self._fetched = reading.fetched
+        self._told_by = reading.headers
+        self._repeats = reading.repeats
+        self._headers = headers
         self._content_type = (headers.get("content-type") or "").lower()
         self._opaque = is_opaque(self._content_type)
         self._status = status
@@ -73,33 +89,62 @@ class _Reader:
         self._body = Body()
         self._frames: Frames | None = None  # of a stream
         self._sniffed = False
+        self._listed = False
+        self._steady = False  # nothing remains to be done with events but to show them to the family
         self._start = b""
         self._ended = False
         self._broken: str | None = None
+        self._encoding = headers.get("content-encoding") or ""
         self._hot: Frames | None = None  # of a stream that nothing has to be decoded of
         self._raw: list[bytes] | None = None
         self._held = 0
+        self._most_held = _RAW_LIMIT
         self._decode: Decode | None = None
         try:
-            self._decode = decoder_for(headers.get("content-encoding") or "")
+            self._decode = decoder_for(self._encoding)
         except UndecodableError as exc:
             self._broken = str(exc)
         if self._decode is not None and not is_stream(self._content_type):
             self._raw = []
 
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes as events."""
+        return self._frames is not None or is_stream(self._content_type)
+
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event."""
         try:
-            if self._hot is not None and len(chunk) <= _PIECE:
-                block = self._hot.feed(chunk)
-                return bool(block) and self._see(block)
-            return self._feed(chunk)
+            hot = self._hot
+            if hot is None or len(chunk) > _PIECE:
+                return self._feed(chunk)
+            block = hot.feed(chunk)
+            if not block:
+                return False
+            if self._steady:
+                return self._family.see(block) and self._end()
+            return self._see(block)
         except UndecodableError as exc:
             self._fail(str(exc))
             return False
         except Exception as exc:  # noqa: BLE001 - the app's own stream must go on whatever we fail at
             self._fail(f"{type(exc).__name__} in the parser")
             return False
+
+    def kept(self) -> tuple[dict[str, str], bytes] | None:
+        """Return the headers and the body that tell all; None of a stream, or of what repeats the prompt."""
+        if self._frames is not None or self._broken or self._repeats:
+            return None
+        headers = {"content-type": self._content_type}
+        if self._error_type:
+            headers["x-amzn-errortype"] = self._error_type
+        for name in self._told_by:
+            if value := self._headers.get(name):
+                headers[name] = value
+        if self._raw is None:
+            return headers, self._start + self._body.content()
+        headers["content-encoding"] = self._encoding
+        return headers, b"".join(self._raw)
 
     def finish(self) -> Answer:
         """Return what the exchange told."""
@@ -120,15 +165,26 @@ class _Reader:
             return self._decoded(chunk)
         self._raw.append(chunk)
         self._held += len(chunk) + 64
-        return self._held > _RAW_LIMIT and self._inflate()
+        return self._held > self._most_held and self._look_back()
 
-    def _inflate(self) -> bool:
-        """Decode what was held back, and from here on what comes."""
+    def _look_back(self) -> bool:
+        """Look at what was held back, and decode from here on what comes; the elements of an array are held again."""
         raw, self._raw = self._raw or [], None
+        frames = self._frames if self._decode is None else None
         ended = False
         for chunk in raw:
-            ended |= self._decoded(chunk)
+            if frames is None or len(chunk) > _PIECE:
+                ended |= self._decoded(chunk)
+            elif block := frames.feed(chunk):
+                ended |= self._see(block)
+        if self._listed and self._steady and not self._broken:
+            self._hold()
         return ended
+
+    def _hold(self) -> None:
+        """Hold the chunks of an array back: none of its elements is its end, so that nothing is missed meanwhile."""
+        self._hot = None
+        self._raw, self._held, self._most_held = [], 0, _ARRAY_LIMIT
 
     def _decoded(self, chunk: bytes) -> bool:
         ended = False
@@ -163,6 +219,7 @@ class _Reader:
         self._start = b""
         self._sniffed = True
         self._frames = frames_of(first, self._content_type, self._framing)
+        self._listed = first == b"["
         self._opaque |= self._framing == "lines" and self._frames is None and self._status < 400
         if self._decode is None:
             self._hot = self._frames
@@ -170,17 +227,30 @@ class _Reader:
 
     def _see(self, block: bytes) -> bool:
         family = self._family
-        ended = family.see(block)
+        if self._listed and block.rfind(b"\r") > len(ELEMENT):
+            ended = False
+            for element in each_element(block):  # Gemini, whose every event counts, takes them up faster one by one
+                ended |= family.see(element)
+        else:
+            ended = family.see(block)
         if not self.first_completion:
             self.first_token, self.first_completion = family.first_token, family.first_completion
-        first_end = ended and not self._ended
-        self._ended |= ended
-        return first_end
+            self._steady = self.first_completion
+            if self._steady and self._listed and self._hot is not None:
+                self._hold()
+        return ended and self._end()
+
+    def _end(self) -> bool:
+        """Return whether this is the first end that was seen."""
+        first, self._ended = not self._ended, True
+        return first
 
     def _finish(self) -> Answer:
         if self._raw is not None:
-            self._inflate()
+            self._look_back()
         answer = self._from_body() if self._frames is None else self._from_stream(self._frames)
+        if answer.error_message and not answer.error_code and self._status < 400:
+            answer = replace(answer, error_code="error")  # a failure all the same
         if self._broken and answer.usage is None:
             return replace(answer, notes={**answer.notes, MISSING: self._broken})
         return answer
@@ -194,7 +264,7 @@ class _Reader:
         content = self._body.content().removeprefix(b"\xef\xbb\xbf")
         parsed = loads(content)
         if self._status >= 400:
-            answer = failed(parsed or {"message": _plain(content)}, self._error_type)
+            answer = failed(loads_first(content) or {"message": _plain(content)}, self._error_type)
             return replace(answer, inference=not self._fetched)
         if parsed is None and self._framing == "objects" and content[:1] == b"{":
             return self._from_lines(content)

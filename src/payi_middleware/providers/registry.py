@@ -28,7 +28,7 @@ from . import (
 from .rows import ROWS, Row
 from .wiring import Format, Wire
 
-__all__ = ["ALL_ROWS", "BY_START", "BY_WORD", "CUSTOM", "FORMATS", "WIRES"]
+__all__ = ["ALL_ROWS", "BY_PARENT", "BY_START", "BY_WORD", "CUSTOM", "FORMATS", "WIRES"]
 
 _OPENAI, _ANTHROPIC = openai_wire.WIRE, anthropic_wire.WIRE
 
@@ -70,3 +70,5 @@ BY_WORD: Mapping[str, tuple[Wire, ...]] = MappingProxyType(
 )
 
 BY_START: tuple[tuple[str, Wire], ...] = tuple((start, wire) for wire in WIRES for start in wire.starts)
+
+BY_PARENT: tuple[tuple[str, Wire], ...] = tuple((parent, wire) for wire in WIRES for parent in sorted(wire.parents))

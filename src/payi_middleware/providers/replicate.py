@@ -21,7 +21,11 @@ _WAITING = frozenset({"starting", "processing"})
 
 
 class Replicate(OneBody):
-    """Read a prediction: its metrics are in it once it has ended, and count tokens where the model is one for text."""
+    """Read a prediction: its metrics are in it once it has ended, and count tokens where the model is one for text.
+
+    It counts once, when the answer to its request or a poll shows it ended. Every later poll repeats it under its id,
+    and Pay-i takes a report of the same id for a duplicate.
+    """
 
     def whole(self, body: dict[str, Any]) -> Answer:
         """Return the facts of a prediction."""
@@ -38,11 +42,12 @@ class Replicate(OneBody):
             if counted
             else None,
             response_id=text(body.get("id")),
-            model=text(body.get("model")),
+            model=text(body.get("model")) or text(body.get("version")),
             finish_reason=status,
             error_code=code or (status if message else None),
             error_message=message,
             notes={} if counted else without_usage(waiting),
+            inference=status not in _WAITING,
         )
 
 
@@ -54,12 +59,23 @@ def _recognise(target: Target) -> Found | None:
     return Found("replicate.predictions", "/".join(target.segments[-3:-1]) if owned else None)
 
 
+def _fetched(target: Target) -> Found | None:
+    """Return the prediction that a GET picks up: `predictions/x`."""
+    known = target.at("replicate") and target.before == "predictions"
+    return Found("replicate.predictions.retrieve") if known else None
+
+
 WIRE = Wire(
     name="replicate",
     category="replicate",
     words=frozenset({"predictions"}),
+    parents=frozenset({"predictions"}),
     recognise=_recognise,
-    formats={"replicate.predictions": Format(Replicate)},
+    fetched=_fetched,
+    formats={
+        "replicate.predictions": Format(Replicate, repeats=True),
+        "replicate.predictions.retrieve": Format(Replicate, fetched=True, repeats=True),
+    },
     rows=(
         Row(
             "replicate",

@@ -12,6 +12,8 @@ _AZURE = "system.azure"
 _ANTHROPIC = "system.anthropic"
 _BEDROCK = "system.aws.bedrock"
 _VERTEX = "system.google.vertex"
+_CHAT = ("openai.chat",)
+_CHAT_AND_PROMPTS = ("openai.chat", "openai.completions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Row:
 
     `anthropic_category` is the category of its Anthropic-shaped calls, `plain_chat` whether its path for
     chat completions ends in just `/chat`. `publisher` is whose models Pay-i's resources are named after there.
-    `stream_usage` says that the vendor documents `stream_options.include_usage`, so that a stream may be asked for it.
+    `stream_usage` are the apis that the vendor documents `stream_options.include_usage` for, so that their streams may
+    be asked for it; where the host has versions (`api-version`), from `stream_usage_since` on.
     """
 
     name: str
@@ -31,7 +34,8 @@ class Row:
     anthropic_category: str | None = None
     plain_chat: bool = False
     publisher: str | None = None
-    stream_usage: bool = False
+    stream_usage: tuple[str, ...] = ()
+    stream_usage_since: str | None = None
 
 
 ROWS = (
@@ -40,16 +44,25 @@ ROWS = (
         _OPENAI,
         ("api.openai.com", "*.api.openai.com"),
         "https://platform.openai.com/docs/api-reference",
-        stream_usage=True,
+        stream_usage=_CHAT_AND_PROMPTS,
     ),
     Row("chatgpt", _OPENAI, ("chatgpt.com",), "https://developers.openai.com/codex/auth"),
     Row(
         "azure",
         _AZURE_OPENAI,
-        ("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+        (
+            "*.openai.azure.com",
+            "*.services.ai.azure.com",
+            "*.cognitiveservices.azure.com",
+            "*.openai.azure.us",
+            "*.openai.azure.cn",
+        ),
         "https://learn.microsoft.com/azure/ai-foundry/openai/reference",
         resource_from="response",  # the request names a deployment, which the customer calls what he likes
         anthropic_category=_AZURE,
+        stream_usage=_CHAT_AND_PROMPTS,
+        # https://learn.microsoft.com/azure/ai-services/openai/api-version-deprecation; the newest API has no versions
+        stream_usage_since="2024-09-01",
     ),
     Row("anthropic", _ANTHROPIC, ("api.anthropic.com",), "https://docs.anthropic.com/en/api/messages"),
     Row(
@@ -96,13 +109,15 @@ ROWS = (
         ("*.gcp.databricks.com",),
         "https://docs.databricks.com/gcp/en/machine-learning/model-serving/score-foundation-models",
     ),
+    Row("ai21", "ai21", ("api.ai21.com",), "https://docs.ai21.com/reference/jamba-1-6-api-ref"),
     Row(
         "alibaba",
         "alibaba",
         ("dashscope.aliyuncs.com", "dashscope-*.aliyuncs.com"),
         "https://help.aliyun.com/zh/model-studio/compatibility-of-openai-with-dashscope",
-        stream_usage=True,
+        stream_usage=_CHAT_AND_PROMPTS,
     ),
+    Row("baseten", "baseten", ("inference.baseten.co",), "https://docs.baseten.co/development/model-apis/overview"),
     Row("cerebras", "cerebras", ("api.cerebras.ai",), "https://inference-docs.cerebras.ai/resources/openai"),
     Row(
         "cloudflare",
@@ -123,10 +138,18 @@ ROWS = (
         "deepseek",
         ("api.deepseek.com",),
         "https://api-docs.deepseek.com/api/create-chat-completion",
-        stream_usage=True,
+        stream_usage=_CHAT_AND_PROMPTS,
+    ),
+    Row(
+        "digitalocean",
+        "digitalocean",
+        ("inference.do-ai.run",),
+        "https://docs.digitalocean.com/products/gradient-ai-platform/how-to/use-serverless-inference/",
     ),
     Row("doubleword", "doubleword", ("api.doubleword.ai",), "https://docs.doubleword.ai/"),
+    Row("featherless", "featherless", ("api.featherless.ai",), "https://featherless.ai/docs/overview"),
     Row("fireworks", "fireworks", ("api.fireworks.ai",), "https://docs.fireworks.ai/tools-sdks/openai-compatibility"),
+    Row("friendli", "friendli", ("api.friendli.ai",), "https://friendli.ai/docs/openapi/introduction"),
     Row(
         "github-copilot",
         "github-copilot",
@@ -153,6 +176,8 @@ ROWS = (
         "https://huggingface.co/docs/inference-providers/index",
     ),
     Row("hyperbolic", "hyperbolic", ("api.hyperbolic.xyz",), "https://docs.hyperbolic.xyz/docs/rest-api"),
+    Row("inception", "inception", ("api.inceptionlabs.ai",), "https://docs.inceptionlabs.ai/get-started/get-started"),
+    Row("jina", "jina", ("api.jina.ai",), "https://jina.ai/embeddings"),
     Row(
         "minimax",
         "minimax",
@@ -174,7 +199,13 @@ ROWS = (
         "https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
     ),
     Row("nvidia", "nvidia", ("integrate.api.nvidia.com",), "https://docs.api.nvidia.com/nim/reference/llm-apis"),
-    Row("ollama", "ollama", ("ollama.com",), "https://docs.ollama.com/openai"),
+    Row(
+        "ollama",
+        "ollama",
+        ("ollama.com",),
+        "https://docs.ollama.com/api/openai-compatibility",
+        stream_usage=_CHAT_AND_PROMPTS,
+    ),
     Row("openrouter", "openrouter", ("openrouter.ai",), "https://openrouter.ai/docs/api-reference/overview"),
     Row("perplexity", "perplexity", ("api.perplexity.ai",), "https://docs.perplexity.ai/guides/chat-completions-guide"),
     Row("portkey", "portkey", ("api.portkey.ai",), "https://portkey.ai/docs/api-reference/inference-api/introduction"),
@@ -208,8 +239,16 @@ ROWS = (
         ("api.together.xyz", "api.together.ai"),
         "https://docs.together.ai/docs/openai-api-compatibility",
     ),
-    Row("venice", "venice", ("api.venice.ai",), "https://docs.venice.ai/api-reference/api-spec"),
+    Row("upstage", "upstage", ("api.upstage.ai",), "https://console.upstage.ai/api/chat"),
+    Row(
+        "venice",
+        "venice",
+        ("api.venice.ai",),
+        "https://docs.venice.ai/api-reference/api-spec",
+        stream_usage=_CHAT,
+    ),
     Row("vercel", "vercel", ("ai-gateway.vercel.sh",), "https://vercel.com/docs/ai-gateway/openai-compat"),
+    Row("volcengine", "volcengine", ("ark.*.volces.com",), "https://www.volcengine.com/docs/82379/1298454"),
     Row("voyage", "voyage", ("api.voyageai.com",), "https://docs.voyageai.com/reference/embeddings-api"),
     Row(
         "writer",
@@ -217,6 +256,7 @@ ROWS = (
         ("api.writer.com",),
         "https://dev.writer.com/api-reference/completion-api/chat-completion",
         plain_chat=True,
+        stream_usage=_CHAT,
     ),
     Row("xai", "xai", ("api.x.ai", "*.api.x.ai"), "https://docs.x.ai/docs/api-reference"),
     Row("zai", "zai", ("api.z.ai", "open.bigmodel.cn"), "https://docs.z.ai/api-reference/llm/chat-completion"),

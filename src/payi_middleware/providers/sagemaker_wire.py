@@ -35,17 +35,21 @@ class SageMaker:
         self.first_completion = False
         self._match = match
         self._headers = headers
-        self._tail = b""
+        self._tail = bytearray()
 
     def see(self, block: bytes) -> bool:
         """Keep the end of what the model sent."""
         self.first_completion = self.first_token = True
-        self._tail = (self._tail + b"".join(each_event(block)))[-_TAIL:]
+        tail = self._tail
+        for event in each_event(block):
+            tail += event
+        if len(tail) > 2 * _TAIL:
+            del tail[:-_TAIL]
         return False
 
     def streamed(self) -> Answer:
         """Return the facts that can be found at the stream's end."""
-        return self.whole(carve(self._tail + GAP))
+        return self.whole(carve(bytes(self._tail[-_TAIL:]) + GAP))
 
     def whole(self, body: dict[str, Any]) -> Answer:
         """Return the facts of an answer in one body."""

@@ -7,10 +7,11 @@ import re
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["carve", "count", "error_of", "loads", "mapping", "rows", "text"]
+__all__ = ["carve", "count", "error_of", "loads", "loads_first", "mapping", "rows", "text"]
 
 _ERRORS = (ValueError, RecursionError)
 _MOST = 2**53  # above it JSON numbers are no longer exact, and no provider counts that far
+_DIGITS = 16
 _STRING = rb'"%s"\s*:\s*"((?:[^"\\]|\\.){1,512})"'
 _NAMES = ("id", "model", "status", "service_tier", "responseId", "modelVersion")  # the last two are Gemini's
 _FIRST = {name: re.compile(_STRING % name.encode()) for name in _NAMES}
@@ -28,6 +29,14 @@ def loads(data: bytes) -> dict[str, Any] | None:
     except _ERRORS:
         return None
     return found if isinstance(found, dict) else None
+
+
+def loads_first(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in `data`, or the first one of an array, which is how Google wraps an error."""
+    found = loads(data)
+    if found is None and data.lstrip()[:1] == b"[":
+        found = next(iter(rows((loads(b'{"told":%s}' % data) or {}).get("told"))), None)
+    return found
 
 
 def carve(data: bytes) -> dict[str, Any]:
@@ -61,8 +70,10 @@ def rows(value: object) -> list[dict[str, Any]]:
 
 
 def count(*values: object) -> int | None:
-    """Return the first of `values` that is a number of tokens: a whole number from 0 to 2**53."""
+    """Return the first of `values` that is a number of tokens: a whole number from 0 to 2**53, maybe as a text."""
     for value in values:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+            return count(int(value))
         if isinstance(value, float) and value.is_integer():
             return count(int(value))
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST:

@@ -27,5 +27,5 @@ WIRE = Wire(
     category="voyage",
     words=frozenset(_APIS),
     recognise=_recognise,
-    formats={"voyage.embeddings": Format(OpenAIChat), "voyage.rerank": Format(OpenAIChat)},
+    formats={"voyage.embeddings": Format(OpenAIChat), "voyage.rerank": Format(OpenAIChat, repeats=True)},
 )

@@ -67,11 +67,15 @@ class Format:
     """Say who reads the answers of an api, made per exchange of its match and the response's headers.
 
     `fetched` says that the request only picks up what another one began, so that its failure is no failed inference.
+    `headers` are the response headers that the family reads, in lower case. `repeats` says that an answer has in it
+    what was asked, so that nothing may be kept of it but what it tells.
     """
 
     family: Callable[[Match, Mapping[str, str]], Family]
     framing: Framing = "events"
     fetched: bool = False
+    headers: tuple[str, ...] = ()
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Wire:
         rows: the hosts that speak it first of all.
         starts: beginnings of last segments that it is asked for as well, such as `run_`.
         fetched: returns which of its apis a GET is, for answers that are picked up later.
+        parents: last segments but one that it is asked for as well where a GET's last is the id of what is picked up.
     """
 
     name: str
@@ -98,3 +103,4 @@ class Wire:
     rows: tuple[Row, ...] = ()
     starts: tuple[str, ...] = ()
     fetched: Callable[[Target], Found | None] | None = field(default=None)
+    parents: frozenset[str] = frozenset()

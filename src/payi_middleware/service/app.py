@@ -2,103 +2,165 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route as StarletteRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
-from .bodies import answer, read_json, refusal
+from .accounts import applications
+from .api import categories, ingest, kpis, leases, limits, operation, requests, use_cases
+from .api.bodies import refusal
+from .api.keyring import Keyring, OneKey, StoredKeys
+from .api.openapi import Description
+from .api.routing import Route, find, raw_segments
+from .api.service import Service, read
+from .config import ServiceConfig
+from .dashboard.door import Door, OneKeyBook, StoredKeyBook, Visitor
+from .dashboard.site import Site
 from .errors import LedgerError, ServiceError, invalid
 from .ledger import Ledger
-from .routing import Route, dispatch, raw_segments
-from .wire import ingest_item
+from .proxy import endpoint as proxy
 
 logger = logging.getLogger(__name__)
+access = logging.getLogger("payi_middleware.service.access")
 
-_HEALTH = "healthz"
+API_ROUTES: tuple[Route, ...] = (
+    *ingest.ROUTES,
+    *operation.ROUTES,
+    *requests.ROUTES,
+    *limits.ROUTES,
+    *leases.ROUTES,
+    *use_cases.ROUTES,
+    *kpis.ROUTES,
+    *categories.ROUTES,
+    *proxy.ROUTES,
+)
+DESCRIPTION = Description(API_ROUTES)
+ROUTES: tuple[Route, ...] = (*API_ROUTES, DESCRIPTION.route, proxy.ELSEWHERE)
 
 
-def create_app(ledger: Ledger, *, api_key: str | None = None) -> Starlette:
-    """Build the ASGI app that serves a ledger; closing the ledger is the caller's business.
+def create_app(
+    ledger: Ledger,
+    *,
+    api_key: str | None = None,
+    stored_keys: bool = False,
+    config: ServiceConfig | None = None,
+    closes_ledger: bool = False,
+) -> Starlette:
+    """Build the ASGI app that serves a ledger.
 
     Args:
         ledger: where events are booked.
-        api_key: what `xProxy-api-key` must say; without one, everybody is let in.
+        api_key: what `xProxy-api-key` must say for the ledger's own application; without one, everybody is let in.
+        stored_keys: let in who has one of the keys in the database instead, each for its own application.
+        config: how it behaves.
+        closes_ledger: close the ledger when the app's lifespan ends; else that is the caller's business.
+
+    Raises:
+        ConfigurationError: a setting of `config` is wrong.
     """
-    return Starlette(routes=[StarletteRoute("/{path:path}", _Service(ledger, api_key))])
+    keyring: Keyring = StoredKeys(ledger.key_holder) if stored_keys else OneKey(ledger.application_id, api_key)
+    config = config or ServiceConfig()
+    service = Service(ledger, keyring, config)
+    site = Site(ledger, _door(ledger, api_key, stored_keys=stored_keys, opened=config.open_dashboard))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await service.leave()
+            await run_sync(service.close)
+            if closes_ledger:
+                ledger.close()
+
+    app = Starlette(lifespan=lifespan)
+    # Whatever the path: a route's pattern ends at a line break, which may be part of a name.
+    app.router.default = _Api(service, (*ROUTES, *site.routes))
+    return app
 
 
-class _Service:
+def _door(ledger: Ledger, api_key: str | None, *, stored_keys: bool, opened: bool) -> Door:
+    """Return who is let in to the dashboard: the same who may use the API."""
+    own = Visitor(ledger.application_id, applications.DEFAULT, signed_in=False)
+    if stored_keys:
+        return Door(StoredKeyBook(ledger), own if opened else None)
+    if api_key is None:
+        return Door(None, own)
+    return Door(OneKeyBook(ledger.application_id, applications.DEFAULT, api_key), own if opened else None)
+
+
+class _Api:
     """The ASGI app: key, route, answer. Errors become Pay-i's error bodies, and never show a trace."""
 
-    def __init__(self, ledger: Ledger, api_key: str | None) -> None:
-        self._ledger = ledger
-        self._api_key = api_key
-        self._routes = (
-            Route("GET", f"/{_HEALTH}", self._health),
-            Route("POST", "/api/v1/ingest", self._ingest),
-            Route("POST", "/api/v1/ingest/bulk", self._ingest_bulk),
-            Route("GET", "/api/v1/requests/{request_id}/result", self._result),
-            Route("GET", "/api/v1/requests/provider/{category}/{provider_response_id}/result", self._provider_result),
-        )
+    def __init__(self, service: Service, routes: Sequence[Route]) -> None:
+        self._service = service
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
         request = Request(scope, receive)
-        response = await self._answer(request)
-        await response(scope, receive, send)
+        began = perf_counter()
+        endpoint, response = await self._answer(request)
 
-    async def _answer(self, request: Request) -> Response:
+        async def begin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._note(endpoint, request, message["status"], perf_counter() - began)
+            await send(message)
+
+        await response(scope, receive, begin)
+
+    def _note(self, endpoint: str, request: Request, status: int, seconds: float) -> None:
+        """Count and log a request once its answer begins: a provider's may be long in coming."""
+        self._service.metrics.answered(endpoint, _method(request), status, seconds)
+        access.info(
+            "answered",
+            extra={
+                "endpoint": endpoint,
+                "method": _method(request),
+                "status": status,
+                "milliseconds": round(seconds * 1000, 1),
+            },
+        )
+
+    async def _answer(self, request: Request) -> tuple[str, Response]:
+        endpoint = _NOWHERE
         try:
-            self._check_key(request)
-            return await dispatch(self._routes, request)
+            try:
+                route, arguments = find(self._routes, raw_segments(request.scope), request.method)
+            except ServiceError:
+                await self._service.call(request)  # who has no key learns nothing of what there is
+                raise
+            endpoint = route.path
+            call = self._service.open_call(request) if route.open else await self._service.call(request)
+            told = await read(route, call)
+            return endpoint, await route.endpoint(call, *arguments, *told)
         except ServiceError as error:
-            return refusal(error)
+            return endpoint, refusal(error)
         except LedgerError as error:
             logger.error("%s", error)
-            return refusal(ServiceError(503, "unexpected_error", "the ledger is not available"))
+            return endpoint, refusal(ServiceError(503, "unexpected_error", "the ledger is not available"))
         except ClientDisconnect:  # nobody is left to read this
-            return refusal(invalid("the body is incomplete"))
+            return endpoint, refusal(invalid("the body is incomplete"))
         except Exception as error:  # noqa: BLE001 - the last wall: a client sees an error body, the log the kind only
             logger.error("unexpected %s in %s", type(error).__name__, request.method)
-            return refusal(ServiceError(500, "unexpected_error", "an unexpected error occurred"))
+            return endpoint, refusal(ServiceError(500, "unexpected_error", "an unexpected error occurred"))
 
-    def _check_key(self, request: Request) -> None:
-        if self._api_key is None or raw_segments(request.scope) == [_HEALTH]:
-            return
-        given = request.headers.get("xproxy-api-key", "")
-        if not hmac.compare_digest(given.encode("latin-1"), self._api_key.encode()):
-            raise ServiceError(401, "invalid_api_key", "the header xProxy-api-key is missing or wrong")
 
-    async def _health(self, _request: Request) -> Response:
-        return answer({"status": "ok"})
+_NOWHERE = "(none)"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-    async def _ingest(self, request: Request) -> Response:
-        item = ingest_item(await read_json(request), request.headers, request.query_params.get("id"))
-        return answer(await run_sync(self._ledger.ingest, item))
 
-    async def _ingest_bulk(self, request: Request) -> Response:
-        items = await read_json(request)
-        if items is None:  # Pay-i's SDK sends no body at all for an empty list
-            items = []
-        if not isinstance(items, list):
-            raise invalid("the body must be a JSON array")
-        wanted = "return=representation" in request.headers.get("prefer", "").lower()
-        return answer(await run_sync(lambda: self._ledger.ingest_bulk(items, with_results=wanted)))
-
-    async def _result(self, _request: Request, request_id: str) -> Response:
-        return await self._found(lambda: self._ledger.result(request_id))
-
-    async def _provider_result(self, _request: Request, category: str, provider_response_id: str) -> Response:
-        return await self._found(lambda: self._ledger.result_by_provider_response_id(category, provider_response_id))
-
-    async def _found(self, look_up: Callable[[], dict[str, Any] | None]) -> Response:
-        if (result := await run_sync(look_up)) is None:
-            raise ServiceError(404, "request_processing_error", "there is no such request")
-        return answer(result)
+def _method(request: Request) -> str:
+    """Return a request's method for logs and counters, where anybody could put anything."""
+    return request.method if request.method in _METHODS else "(other)"

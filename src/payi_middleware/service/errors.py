@@ -6,6 +6,7 @@ LedgerError     the ledger's file is at fault (an OSError)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -16,13 +17,15 @@ class ServiceError(Exception):
         status: the HTTP status of the answer.
         code: Pay-i's stable, machine-read reason: https://docs.pay-i.com/docs/error-code-strings
         message: the reason for people; it never repeats payloads.
+        allow: the methods that would do, where it is the method that is wrong.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, allow: Sequence[str] = ()) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.allow = tuple(allow)
 
     def body(self) -> dict[str, Any]:
         """Build the JSON body of Pay-i's error answers: https://docs.pay-i.com/docs/handling-errors"""

@@ -3,34 +3,124 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from . import booking, clock, limits, records
+from payi_middleware.granting import Asked
+
+from .accounts import applications, booking, keys, leases, limits, records, rollups, unpriced
+from .accounts.events import Event, parse_event
+from .accounts.pricing import Pricing
+from .accounts.records import RequestRecord, UserUsage
 from .errors import ServiceError
-from .events import parse_event
-from .records import RequestRecord, UserUsage
-from .store import Store
+from .prices import editions
+from .prices.catalogue import Catalogue, parse
+from .prices.own import Pair
+from .prices.price_list import Prices
+from .prices.resource import Resource
+from .store import clock
+from .store.engine import Store
+from .store.names import Known
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Ledger:
-    """Keep the accounts in one SQLite file. Safe from several threads, and from several processes on one file.
+    """Keep an application's accounts. Safe from several threads, and from several processes on one database.
 
     Args:
-        database: a file's path, or `sqlite:///payi.db`. The file and its directories are made where missing.
+        database: a file's path, `sqlite:///payi.db` or `postgresql+psycopg://user@host/name`. A file and its
+            directories are made where missing.
+        application: whose accounts; see `applications`.
 
     Raises:
-        LedgerError: the file cannot be made, read or written; any method may raise it later, too.
+        LedgerError: the database cannot be made, read or written; any method may raise it later, too.
     """
 
-    def __init__(self, database: str | Path) -> None:
+    def __init__(self, database: str | Path, application: str = applications.DEFAULT) -> None:
         self._store = Store(database)
+        self._known = Known()
+        self.prices = Prices(self._store)
+        """What things cost."""
+        self.application_id = self._store.write(lambda connection: _open(connection, application))
+
+    @property
+    def name(self) -> str:
+        """The database, without its password."""
+        return self._store.name
+
+    def of(self, application_id: int) -> Self:
+        """Return the ledger of another application in the same database; closing either closes both."""
+        other = object.__new__(type(self))
+        other._store, other._known, other.application_id = self._store, self._known, application_id
+        other.prices = self.prices
+        return other
+
+    def read(self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a function of `accounts` with a transaction that reads, and this application's id."""
+        with self._store.read() as connection:
+            return function(connection, self.application_id, *args, **kwargs)
+
+    def write(
+        self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Call a function of `accounts` with a transaction that may write, and this application's id."""
+        return self._store.write(lambda connection: function(connection, self.application_id, *args, **kwargs))
+
+    def key_holder(self, key: str) -> int | None:
+        """Return the id of the application that a key in the database is of, or None if there is no such key."""
+        with self._store.read() as connection:
+            return keys.verify(connection, key)
+
+    def create_key(self, name: str, application: str | None = None) -> str:
+        """Make a key and return it; see `accounts.keys.create`."""
+        return self._store.write(lambda connection: keys.create(connection, name, application))
+
+    def unfolded_applications(self) -> list[int]:
+        """Return the ids of the applications of which something was booked that is not added up yet."""
+        with self._store.read() as connection:
+            return rollups.unfolded(connection)
+
+    def unfolded(self) -> int:
+        """Return how many transactions are not added up yet, of all applications."""
+        with self._store.read() as connection:
+            return rollups.waiting(connection)
+
+    def check(self) -> None:
+        """Find out whether the database answers.
+
+        Raises:
+            LedgerError: it does not.
+        """
+        with self._store.read() as connection:
+            connection.execute(select(1))
+
+    def holder(self, key_id: str) -> keys.Holder | None:
+        """Return the key with this id; see `accounts.keys.holder`."""
+        with self._store.read() as connection:
+            return keys.holder(connection, key_id)
+
+    def holder_of(self, key: str) -> keys.Holder | None:
+        """Return what a whole key is; see `accounts.keys.holder_of`."""
+        with self._store.read() as connection:
+            return keys.holder_of(connection, key)
+
+    def named_keys(self) -> list[tuple[str, str, int]]:
+        """Return the keys in the database; see `accounts.keys.every`."""
+        with self._store.read() as connection:
+            return keys.every(connection)
+
+    def revoke_key(self, name: str) -> bool:
+        """Take a key away and return whether there was one."""
+        return self._store.write(lambda connection: keys.revoke(connection, name))
 
     def ingest(self, item: Mapping[str, Any], *, received: datetime | None = None) -> dict[str, Any]:
         """Book one provider call, and return Pay-i's ingest answer. Amounts in it are Decimals of USD.
@@ -43,9 +133,11 @@ class Ledger:
         Raises:
             ServiceError: the item is refused, and nothing was changed.
         """
-        priced = booking.price(parse_event(item, _received(received)))
-        with self._store.write() as connection:
-            return booking.book(connection, priced)
+        event = parse_event(item, clock.now() if received is None else clock.as_utc(received))
+        (outcome,) = self.book([event])
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return records.answer_of(outcome.row, repeated=outcome.repeated)
 
     def ingest_bulk(self, items: Sequence[Any], *, with_results: bool = False) -> dict[str, Any]:
         """Book many provider calls in one transaction, each judged alone, and return Pay-i's bulk answer.
@@ -58,39 +150,46 @@ class Ledger:
             A repeat of an event is neither in `ingest_count` nor among the errors.
         """
         received = clock.now()
-        priced = [_price_or_refuse(item, received) for item in items]
-        with self._store.write() as connection:
-            outcomes = [_book_or_refuse(connection, one) for one in priced]
-        errors = [
-            {"item_index": index, "xproxy_result": outcome.body()}
-            for index, outcome in enumerate(outcomes)
-            if isinstance(outcome, ServiceError)
-        ]
-        results = [
-            {"item_index": index, "xproxy_result": outcome["xproxy_result"]}
-            for index, outcome in enumerate(outcomes)
-            if not isinstance(outcome, ServiceError)
-        ]
-        answer = {
-            "request_id": f"req_{uuid.uuid4().hex}",
-            "ingest_timestamp": clock.as_text(received),
-            "ingest_count": sum("duplicate_request" not in result["xproxy_result"] for result in results),
-            "error_count": len(errors),
-            "item_error_count": len(errors),
-            "total_count": len(outcomes),
-            "errors": errors,
-        }
-        return answer | {"results": results} if with_results else answer
+        parsed = parse_events(items, received)
+        booked = iter(self.book([event for event in parsed if isinstance(event, Event)]))
+        outcomes = [next(booked) if isinstance(event, Event) else event for event in parsed]
+        return bulk_answer(outcomes, received, with_results=with_results)
+
+    def book(self, events: Sequence[Event]) -> list[booking.Outcome]:
+        """Book provider calls in one transaction, and return what became of each."""
+        (outcomes,) = self.book_of([(self.application_id, events)])
+        return outcomes
+
+    def book_of(self, slips: Sequence[tuple[int, Sequence[Event]]]) -> list[list[booking.Outcome]]:
+        """Book the provider calls of several applications in one transaction; see `book`."""
+        of: dict[int, list[Event]] = {}
+        for application_id, events in slips:
+            of.setdefault(application_id, []).extend(events)
+        if not any(of.values()):
+            return [[] for _ in slips]
+        pricings = [Pricing(self.prices, application_id, events) for application_id, events in sorted(of.items())]
+
+        def write(connection: Connection) -> dict[int, list[booking.Outcome]]:
+            return {
+                pricing.application_id: booking.book(
+                    connection, pricing.application_id, pricing.current(connection), self._known
+                )
+                for pricing in pricings
+            }
+
+        booked = self._store.write(write)
+        for application_id, outcomes in booked.items():
+            self._known.learn(application_id, booking.names_of(outcomes))
+        rest = {application_id: iter(outcomes) for application_id, outcomes in booked.items()}
+        return [list(islice(rest[application_id], len(events))) for application_id, events in slips]
 
     def result(self, request_id: str) -> dict[str, Any] | None:
         """Return `{"xproxy_result": ...}` of a booked request, or None."""
-        with self._store.read() as connection:
-            return _result(connection, records.find(connection, request_id))
+        return _result(self.read(records.find, request_id))
 
     def result_by_provider_response_id(self, category: str, provider_response_id: str) -> dict[str, Any] | None:
         """Return `{"xproxy_result": ...}` of the request that a provider's response was booked as, or None."""
-        with self._store.read() as connection:
-            return _result(connection, records.find_duplicate(connection, category, provider_response_id))
+        return _result(self.read(records.find_response, category, provider_response_id))
 
     def create_limit(
         self,
@@ -116,8 +215,7 @@ class Ledger:
         new = limits.parse_limit(
             limit_name=limit_name, maximum=max, limit_id=limit_id, limit_type=limit_type, threshold=threshold
         )
-        with self._store.write() as connection:
-            return limits.create(connection, new)
+        return self.write(limits.create, new)
 
     def limit(self, limit_id: str) -> dict[str, Any]:
         """Return a limit with its totals.
@@ -125,18 +223,51 @@ class Ledger:
         Raises:
             ServiceError: 404 `limit_not_found`.
         """
-        with self._store.read() as connection:
-            return limits.get(connection, limit_id)
+        return self.read(limits.get, limit_id)
 
     def limits(self) -> list[dict[str, Any]]:
         """Return all limits with their totals, the oldest first."""
-        with self._store.read() as connection:
-            return limits.every(connection)
+        return self.read(limits.every)
+
+    def resource(self, category: str, name: str) -> Resource | None:
+        """Return what a resource costs now, or None if nobody knows."""
+        prices = self.prices.of(self.application_id, [Pair(category, name)])
+        return prices.find(category, name, None, clock.now())
+
+    def lease(self, limit_id: str, holder: str, asked: Asked) -> dict[str, Any]:
+        """Give a process a part of a limit; see `accounts.leases.take`.
+
+        Raises:
+            ServiceError: 404 `limit_not_found`.
+        """
+        return self.write(leases.take, limit_id, holder, asked)
+
+    def add_prices(self, data: bytes) -> tuple[editions.Edition, Catalogue] | None:
+        """Store an edition of the price catalogue, by which events of all applications are priced from now on.
+
+        Args:
+            data: JSON as genai-prices publishes it.
+
+        Returns:
+            The edition, or None if it is the same as the newest one.
+
+        Raises:
+            ValueError: it is something else; nothing was changed.
+        """
+        catalogue = parse(data)
+        edition = self._store.write(lambda connection: editions.add(connection, data, clock.now()))
+        return None if edition is None else (edition, catalogue)
+
+    def unpriced(self, limit: int = 1000) -> list[unpriced.Unpriced]:
+        """Return what was used and has no price, what was seen last first; see `accounts.unpriced`.
+
+        It is added up with the rollups, by whoever serves the dashboard.
+        """
+        return self.read(unpriced.every, limit)
 
     def usage_by_user(self) -> list[UserUsage]:
         """Return what each user's requests add up to, the dearest first."""
-        with self._store.read() as connection:
-            return records.by_user(connection)
+        return self.read(records.by_user)
 
     def requests(
         self, *, user_id: str | None = None, limit: int = 100, newest_first: bool = True
@@ -148,8 +279,7 @@ class Ledger:
             limit: at most so many.
             newest_first: by the order they were booked in.
         """
-        with self._store.read() as connection:
-            return records.stored(connection, user_id=user_id, limit=limit, newest_first=newest_first)
+        return self.read(records.stored, user_id=user_id, limit=limit, newest_first=newest_first)
 
     def close(self) -> None:
         """Close the file. The ledger cannot be used afterwards; closing twice is fine."""
@@ -164,28 +294,52 @@ class Ledger:
         self.close()
 
 
-def _received(received: datetime | None) -> datetime:
-    return clock.now() if received is None else clock.as_utc(received)
+def _open(connection: Connection, application: str) -> int:
+    editions.note_built_in(connection)
+    return applications.find_or_make(connection, application)
 
 
-def _price_or_refuse(item: Any, received: datetime) -> booking.Priced | ServiceError:
+def parse_events(
+    items: Sequence[Any], received: datetime, *, takes_block_limits: bool = True
+) -> list[Event | ServiceError]:
+    """Check bulk items, each alone: an event, or why it is refused; see `parse_event`."""
+    return [_event_or_refusal(item, received, takes_block_limits) for item in items]
+
+
+def _event_or_refusal(item: Any, received: datetime, takes_block_limits: bool) -> Event | ServiceError:
     try:
-        return booking.price(parse_event(item, received))
+        return parse_event(item, received, takes_block_limits=takes_block_limits)
     except ServiceError as refusal:
         return refusal
 
 
-def _book_or_refuse(connection: Connection, priced: booking.Priced | ServiceError) -> dict[str, Any] | ServiceError:
-    if isinstance(priced, ServiceError):
-        return priced
-    try:
-        return booking.book(connection, priced)
-    except ServiceError as refusal:
-        return refusal
+def bulk_answer(outcomes: Sequence[booking.Outcome], received: datetime, *, with_results: bool) -> dict[str, Any]:
+    """Write Pay-i's answer to a bulk ingest: what became of each item."""
+    errors = [
+        {"item_index": index, "xproxy_result": outcome.body()}
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, ServiceError)
+    ]
+    answer: dict[str, Any] = {
+        "request_id": f"req_{uuid.uuid4().hex}",
+        "ingest_timestamp": clock.as_text(received),
+        "ingest_count": sum(not isinstance(outcome, ServiceError) and not outcome.repeated for outcome in outcomes),
+        "error_count": len(errors),
+        "item_error_count": len(errors),
+        "total_count": len(outcomes),
+        "errors": errors,
+    }
+    if with_results:
+        answer["results"] = [
+            {
+                "item_index": index,
+                "xproxy_result": records.answer_of(outcome.row, repeated=outcome.repeated)["xproxy_result"],
+            }
+            for index, outcome in enumerate(outcomes)
+            if not isinstance(outcome, ServiceError)
+        ]
+    return answer
 
 
-def _result(connection: Connection, row: Any) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    states = records.limit_states(connection, [row["request_id"]])
-    return {"xproxy_result": records.result_of(row, states.get(row["request_id"], {}))}
+def _result(row: Mapping[Any, Any] | None) -> dict[str, Any] | None:
+    return None if row is None else {"xproxy_result": records.result_of(row)}

@@ -12,10 +12,14 @@ from typing import Any, NamedTuple
 from .errors import invalid, missing
 
 LARGE_CONTEXT = "_large_context"
+TIERS = ("batch", "flex", "priority", "fast")
+"""Service tiers, which a unit's name may end with; see `prices.tiers`."""
 MAX_COUNT = 10**12
 """The largest counter accepted: a trillion tokens in one request is a mistake, and sums of counters stay in 64 bits."""
 
-_TOKEN_UNIT = re.compile(r"(text|vision|image|audio|video|reasoning)(_cache_read|_cache_write|_cache_write_1h)?")
+_TOKEN_UNIT = re.compile(
+    rf"(text|vision|image|audio|video|reasoning)(_cache_read|_cache_write|_cache_write_1h)?(_({'|'.join(TIERS)}))?"
+)
 
 
 class Counts(NamedTuple):

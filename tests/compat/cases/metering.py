@@ -19,8 +19,8 @@ from payi_middleware import Settings, flush, instrument, meter, track_context, u
 from payi_middleware.demo.behaviour import HEADER, Behaviour
 from payi_middleware.demo.provider import Provider, Recorded
 from payi_middleware.demo.turn import Turn
+from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
-from payi_middleware.service.records import RequestRecord
 
 KEY = "sk-of-the-case"
 CHAT_MODEL = "gpt-4o-mini"
@@ -30,9 +30,10 @@ MESSAGE_MODEL = "claude-haiku-4-5"
 class Metered:
     """The stand-in provider, who asked it, and the objects that must have shown their result."""
 
-    def __init__(self, provider: Provider, settings: Settings) -> None:
+    def __init__(self, provider: Provider, settings: Settings, *, results: bool) -> None:
         self.provider = provider
         self.settings = settings
+        self._results = results
         self._users: set[str] = set()
         self._promised: list[tuple[str, Any]] = []
 
@@ -48,8 +49,9 @@ class Metered:
         return f"Where did {user} leave the keys?"
 
     def promises(self, user: str, answer: Any) -> None:
-        """Note an object that must have an `xproxy_result` in the end."""
-        self._promised.append((user, answer))
+        """Note an object that must have an `xproxy_result` in the end, if this version's objects have."""
+        if self._results:
+            self._promised.append((user, answer))
 
     def check(self, calls: int) -> None:
         """Raise AssertionError unless `calls` provider calls are booked, each once and as the provider saw it."""
@@ -62,6 +64,22 @@ class Metered:
         expected = Counter(self._as_asked(request) for request in asked)
         found = Counter(map(_as_booked, booked))
         assert found == expected, f"booked {sorted(found - expected)}\ninstead of {sorted(expected - found)}"
+        self._check_promises(booked)
+
+    def check_elsewhere(self, counted: tuple[int, int]) -> None:
+        """Raise AssertionError unless one call is booked for each user, with these (input, output) tokens.
+
+        The calls went to a server of the case's own.
+        """
+        assert flush(20), "not delivered in time"
+        with Ledger(self.settings.ledger) as ledger:
+            booked = ledger.requests(limit=1000)
+        assert delivered() == len(self._users), f"{delivered()} reports instead of {len(self._users)}"
+        found = sorted((str(record.user_id), record.input_tokens, record.output_tokens) for record in booked)
+        assert found == [(user, *counted) for user in sorted(self._users)], found
+        self._check_promises(booked)
+
+    def _check_promises(self, booked: list[RequestRecord]) -> None:
         by_id = {record.request_id: record for record in booked}
         for user, answer in self._promised:
             assert by_id[answer.xproxy_result.request_id].user_id == user, type(answer).__name__
@@ -96,15 +114,19 @@ class _Complaints(logging.Handler):
 
 
 @contextmanager
-def metered() -> Iterator[Metered]:
-    """Meter the calls made inside, to a ledger of their own."""
+def metered(*, results: bool = True) -> Iterator[Metered]:
+    """Meter the calls made inside, to a ledger of their own.
+
+    Args:
+        results: whether the SDK's objects have the results of their calls: some have from a later version on only.
+    """
     complaints = _Complaints()
     logging.getLogger("payi_middleware").addHandler(complaints)
     with tempfile.TemporaryDirectory() as folder, Provider() as provider:
         settings = Settings(ledger=Path(folder) / "payi.db", header_wait=10.0)
         instrument(settings)
         try:
-            yield Metered(provider, settings)
+            yield Metered(provider, settings, results=results)
         finally:
             uninstrument()
             meter.close_all()

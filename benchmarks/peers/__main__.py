@@ -1,0 +1,94 @@
+"""Measure us and the peers: `python -m benchmarks.peers [part ...]`, or `make bench`.
+
+Parts are turns, end-to-end, imports, big, growth; without any, all. Each keeps what it has measured in
+`.bench/results.json`, of which the page and the charts are made; `page` makes them once more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import about
+from benchmarks.peers import fresh, growth, page
+from benchmarks.peers.end_to_end import end_to_end
+from benchmarks.peers.environments import ROOT, prepared
+from benchmarks.peers.roster import ENVIRONMENTS, ROSTER, SCENARIOS, entries
+from benchmarks.peers.running import talk, turns
+
+_KEPT = ROOT / ".bench" / "results.json"
+_ROUNDS = int(os.environ.get("BENCH_ROUNDS", "40"))
+_SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what} ...\n")
+
+
+def _turns(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    with ExitStack() as stack:
+        talks = {
+            entry.name: stack.enter_context(talk(entry, pythons[entry.environment]))
+            for entry in ROSTER
+            if entry.scenarios
+        }
+        for scenario in SCENARIOS:
+            _say(scenario)
+            involved = {entry.name: talks[entry.name] for entry in entries(scenario)}
+            results.setdefault("turns", {})[scenario] = turns(involved, scenario, _ROUNDS)
+
+
+def _end_to_end(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    for delay in (0.0, 0.3):
+        _say(f"end to end, {delay * 1e3:g} ms")
+        served = end_to_end(pythons, delay, max(3, _ROUNDS // 8), _SECONDS)
+        told = {name: asdict(each) for name, each in served.items()}
+        results.setdefault("end-to-end", {})[f"{delay * 1e3:g}"] = told
+
+
+def _imports(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    _say("imports")
+    results["imports"] = {base: fresh.imports(pythons, base, max(3, _ROUNDS // 4)) for base in fresh.BASES}
+
+
+def _big(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    _say("a stream of 20 MB")
+    results["big"] = fresh.big_streams(pythons, 3)
+
+
+def _growth(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    _say("streams at once")
+    results["at-once"] = fresh.at_once(pythons, 2)
+    _say("ledgers")
+    results["ledger"] = dict(growth.ledgers())
+
+
+_PARTS = {"turns": _turns, "end-to-end": _end_to_end, "imports": _imports, "big": _big, "growth": _growth}
+
+
+def main(wanted: list[str]) -> int:
+    """Measure, and write the page and the charts."""
+    if unknown := set(wanted) - set(_PARTS) - {"page"}:
+        sys.stderr.write(f"no such part: {', '.join(sorted(unknown))}\n")
+        return 2
+    results: dict[str, Any] = json.loads(_KEPT.read_text(encoding="utf-8")) if wanted and _KEPT.exists() else {}
+    if wanted != ["page"]:
+        results["about"] = {"machine": about(), "load": os.getloadavg()[0]}
+        _say("environments")
+        pythons = {name: prepared(name) for name in ENVIRONMENTS}
+        for part in [part for part in _PARTS if not wanted or part in wanted]:
+            _PARTS[part](pythons, results)
+            _KEPT.write_text(json.dumps(results), encoding="utf-8")
+    results = json.loads(_KEPT.read_text(encoding="utf-8"))
+    page.draw(results, page.DOCS / "charts")
+    (page.DOCS / "benchmarks.md").write_text(page.write(results), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+"""Asking who makes the web request that a provider call is made in, before the call is made."""
+
+from __future__ import annotations
+
+from .context import current_frame
+from .log import warn
+
+__all__ = ["asettle_identity", "settle_identity"]
+
+
+def settle_identity() -> None:
+    """Ask who makes the request being served, as far as that needs no event loop."""
+    frame = current_frame()
+    if frame is not None:
+        try:
+            frame.scope.settle_identity()
+        except Exception as error:  # noqa: BLE001 - fail open
+            warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+
+
+async def asettle_identity() -> None:
+    """Ask who makes the request being served."""
+    frame = current_frame()
+    if frame is not None:
+        try:
+            await frame.scope.asettle_identity()
+        except Exception as error:  # noqa: BLE001 - fail open
+            warn("identity", "The identity of a request could not be read: %s", type(error).__name__)

@@ -1,0 +1,1 @@
+"""Budgets that hold: may this call go out?"""

@@ -1,0 +1,171 @@
+"""The metering of one call of httpx's or httpx2's, sync or async: everything but the waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .annotations import NOTHING, Annotations
+from .headers import CALL_PREFIX, read_annotations
+from .limits.substituting import substituted
+from .log import warn
+from .proxying.passage import Passage
+from .proxying.sieves import Sieve
+from .recorder import Exchange, begin
+from .routing import Asked
+from .stream_usage import asking_for_usage, is_signed, taking_out
+
+__all__ = ["CALL_EXTENSION", "METERED", "Metering"]
+
+CALL_EXTENSION = "payi_call"
+"""Key in a response's `extensions` under which the call is found again."""
+METERED = "payi_metered"
+"""Key in a request's `extensions` that says that somebody meters it already."""
+
+_PREFIX = CALL_PREFIX.encode()
+
+
+def _call_headers(request: Any) -> set[bytes]:
+    """Name the `xProxy-*` headers that the app put on a call, in lower case."""
+    return {name.lower() for name, _ in request.headers.raw if name[:7].lower() == _PREFIX}
+
+
+def _small_fields(stream: Any) -> bytes | None:
+    """Return a form's fields without its files, such as the model that an audio file is sent to."""
+    fields = getattr(stream, "fields", None)
+    if not isinstance(fields, list):
+        return None
+    told = [field.render_headers() + field.render_data() for field in fields if not hasattr(field, "file")]
+    return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
+
+
+def _begin(request: Any, annotations: Annotations) -> Exchange | None:
+    url = request.url
+    try:
+        body = request.content
+    except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
+        body = _small_fields(request.stream)
+    return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
+
+
+class Metering:
+    """Meter one call."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self.sent = request
+        self.exchange: Exchange | None = None
+        self._own_headers: list[tuple[bytes, bytes]] = []
+        self._asked = False
+        self._extensions = request.extensions
+
+    def start(self) -> None:
+        request = self._request
+        request.extensions = {**self._extensions, METERED: True}
+        try:
+            names = _call_headers(request)
+            self.exchange = _begin(request, read_annotations(request.headers.get) if names else NOTHING)
+            if names and self.exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay
+                self._own_headers = request.headers.raw
+                for name in names:
+                    del request.headers[name.decode("ascii")]
+        except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
+            warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
+
+    def passage(self) -> Passage | None:
+        """Return the call's way through Pay-i; None if it goes to the provider, which is asked for the usage then."""
+        exchange = self.exchange
+        return None if exchange is None else exchange.proxying.passage(exchange, self._asked_for)
+
+    def _asked_for(self) -> Asked:
+        url = self.sent.url
+        path, _, query = url.raw_path.decode("ascii").partition("?")
+        return Asked(url.scheme, url.netloc.decode("ascii"), path, query)
+
+    def ask_for_usage(self) -> None:
+        """Have a stream tell its usage that would not do so unasked."""
+        exchange, request = self.exchange, self.sent
+        try:
+            if exchange is not None and exchange.may_ask_for_usage(request.url.query.decode("ascii")):
+                self._ask_for_usage(request, exchange.request)
+        except Exception as error:  # noqa: BLE001 - fail open: it is sent as the app wrote it
+            warn("asking", "A stream could not be asked for its usage: %s", type(error).__name__)
+
+    def _ask_for_usage(self, request: Any, body: bytes | None) -> None:
+        body = asking_for_usage(body)
+        if body is not None and not is_signed(request.headers):
+            self._asked = True
+            self.sent = type(request)(
+                request.method,
+                request.url,
+                headers={
+                    **request.headers,
+                    "content-length": str(len(body)),
+                    "accept-encoding": "identity",  # an event cannot be taken out of compressed bytes
+                },
+                content=body,
+                extensions=request.extensions,
+            )
+
+    def substitute(self, model: str) -> None:
+        """Ask for another model than the app did, since a limit runs out."""
+        exchange, request = self.exchange, self.sent
+        if exchange is None:
+            return
+        try:
+            path, query, tail = request.url.raw_path.decode("ascii").partition("?")
+            changed = None if is_signed(request.headers) else substituted(exchange, path, request.content, model)
+            if changed is None:
+                warn("substitute", "A call could not be made with another model: it is signed, or names none")
+                return
+            body = changed.body or b""
+            self.sent = type(request)(
+                request.method,
+                request.url.copy_with(raw_path=f"{changed.path}{query}{tail}".encode("ascii")),
+                headers={**request.headers, "content-length": str(len(body))},
+                content=body,
+                extensions=request.extensions,
+            )
+        except Exception as error:  # noqa: BLE001 - fail open: it is sent as the app wrote it
+            warn("substitute", "A call could not be made with another model: %s", type(error).__name__)
+
+    def restore(self) -> None:
+        """Give the app back its request as it was."""
+        self._request.extensions = self._extensions
+        if self._own_headers:
+            self._request.headers = type(self._request.headers)(self._own_headers)
+
+    def respond(self, response: Any, wrap: Any) -> None:
+        """Watch the response's body; one that was read already, as mock transports give it, ends the exchange."""
+        exchange = self.exchange
+        if exchange is None:
+            return
+        try:
+            read_already = response.is_stream_consumed
+            if not exchange.respond(response.status_code, response.headers, decoded=read_already):
+                return
+            response.extensions = {**response.extensions, CALL_EXTENSION: exchange.call}
+            extra = self._extra(response, decoded=read_already)
+            if read_already:
+                exchange.feed(response.content)
+                exchange.finish(complete=True)
+                if extra is not None:
+                    response._content = extra.pass_on(response.content) + extra.rest()
+            else:
+                response.stream = wrap(response.stream, exchange, extra)
+        except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
+            warn("respond", "A provider response could not be watched: %s", type(error).__name__)
+            exchange.fail(error)
+
+    def _extra(self, response: Any, *, decoded: bool) -> Sieve | None:
+        """Return what takes something out of the body, if there can be anything that the app is not to get."""
+        passage = None if self.exchange is None else self.exchange.passage
+        extra: Sieve | None = None
+        if passage is not None:
+            extra = passage.sieve
+        elif self._asked:
+            extra = taking_out(response.status_code, response.headers, decoded=decoded)
+        if extra is not None:
+            response.headers.pop("content-length", None)
+            if extra.decodes:
+                del response.headers["content-encoding"]  # or httpx would decode what is decoded
+        return extra

@@ -1,0 +1,308 @@
+"""Booking requests: what is stored and charged for them, many at a time, within one transaction.
+
+Whatever a request needs (its limits, its use case, the request that it may be a repeat of) is read for all of them at
+once, and everything is checked before the first write, so that a refusal has changed nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+
+from payi_middleware.providers.batch_results import BATCH
+from payi_middleware.service.errors import ServiceError, invalid
+from payi_middleware.service.prices.resource import Resource
+from payi_middleware.service.prices.tiers import tier_of
+from payi_middleware.service.store import clock
+from payi_middleware.service.store.money import Amount
+from payi_middleware.service.store.names import Kind, Known, key_of, pair
+from payi_middleware.service.store.schema import batches, request_limits, requests
+from payi_middleware.service.store.writing import portions
+from payi_middleware.service.units import Counts, as_json, tokens
+
+from . import limits, use_cases
+from .charges import Charged, Charges
+from .events import CONTENT_FIELDS, Event
+
+_STORED = select(requests).where(
+    requests.c.application_id == bindparam("application"),
+    requests.c.response_key.in_(bindparam("named", expanding=True)),
+)
+_INSERT_REQUESTS = insert(requests)
+_INSERT_LIMITS = insert(request_limits)
+_INSERT_BATCH = insert(batches)
+_MOST_QUANTA = 10**24
+"""A billion dollars: a mistake in one request, and sums of many such would leave 64 bits."""
+_EPOCH_MS = 1_577_836_800_000
+"""2020-01-01: what batches count their milliseconds from, so that 41 bits last until 2089."""
+
+
+class Priced(NamedTuple):
+    """An event and what it cost, in quanta; `resource` is None where no price is known.
+
+    `tier` is the service tier that it was served in, unless that is the standard one.
+    """
+
+    event: Event
+    resource: Resource | None
+    input_cost: int
+    output_cost: int
+    unknown: dict[str, Counts]
+    tier: str | None = None
+
+
+class Booked(NamedTuple):
+    """A request as it is stored, and whether it had been booked before."""
+
+    row: Mapping[Any, Any]
+    repeated: bool = False
+
+
+Outcome = Booked | ServiceError
+
+
+def price(event: Event, resource: Resource | None) -> Priced:
+    """Price an event by the resource that was in force at its time; without one it costs nothing."""
+    if event.blocked_by:
+        return Priced(event, resource, 0, 0, {})
+    if resource is None:
+        return Priced(event, None, 0, 0, dict(event.units))
+    tier = tier_of(event.properties)
+    (input_cost, output_cost), unknown = resource.charge(
+        event.units, tier=tier, succeeded=not event.failed, summed=BATCH in event.properties
+    )
+    return Priced(event, resource, input_cost, output_cost, unknown, tier)
+
+
+def response_key(category: str, provider_response_id: str) -> bytes:
+    """Return the digest by which a provider's response is known."""
+    told = f"{category}\0{provider_response_id}".encode("utf-8", "surrogatepass")
+    return blake2b(told, digest_size=16).digest()
+
+
+def book(connection: Connection, application_id: int, priced: Sequence[Priced], known: Known) -> list[Outcome]:
+    """Store and charge events, each once: a repeat is answered with the request that its first delivery became.
+
+    Args:
+        connection: a transaction that may write.
+        known: the names that were written before; tell it `names_of` the outcomes once the transaction is through.
+
+    Returns:
+        What became of each event, in their order.
+    """
+    return _Booking(connection, application_id, known).book(priced)
+
+
+class _Booking:
+    """One transaction's part that is one application's."""
+
+    def __init__(self, connection: Connection, application_id: int, known: Known) -> None:
+        self._connection = connection
+        self._application_id = application_id
+        self._known = known
+        self._batch = ((time.time_ns() // 1_000_000 - _EPOCH_MS) << 22) | secrets.randbits(22)
+        self._prefix = f"req_{self._batch:016x}{secrets.randbits(32):08x}"
+
+    def book(self, priced: Sequence[Priced]) -> list[Outcome]:
+        stored = self._stored(priced)
+        named = {limit_id for one in priced for limit_id in one.event.limit_ids}
+        locked = limits.lock(self._connection, self._application_id, named)
+        outcomes: list[Outcome | int] = []
+        accepted: list[Priced] = []
+        places: dict[bytes, int] = {}
+        for one in priced:
+            key = _response_key(one.event)
+            if key is not None and key in stored:
+                outcomes.append(Booked(stored[key], repeated=True))
+            elif key is not None and key in places:
+                outcomes.append(~places[key])
+            elif one.input_cost + one.output_cost > _MOST_QUANTA:
+                outcomes.append(invalid("units: this costs more than a billion dollars"))
+            elif unknown := [limit_id for limit_id in one.event.limit_ids if limit_id not in locked]:
+                outcomes.append(invalid(f"there is no limit {', '.join(unknown)}", "invalid_limit_ids"))
+            elif not one.event.takes_block_limits and (blocking := _blocking(one.event, locked)):
+                refusal = f"limit {', '.join(blocking)} is of type block, which an ingest cannot obey"
+                outcomes.append(invalid(refusal, "blocking_limit_not_allowed"))
+            else:
+                if key is not None:
+                    places[key] = len(accepted)
+                outcomes.append(len(accepted))
+                accepted.append(one)
+        rows = self._write(accepted, locked) if accepted else []
+        return [
+            outcome if not isinstance(outcome, int)
+            else Booked(rows[outcome]) if outcome >= 0
+            else Booked(rows[~outcome], repeated=True)
+            for outcome in outcomes
+        ]  # fmt: skip
+
+    def _stored(self, priced: Sequence[Priced]) -> dict[bytes, Mapping[Any, Any]]:
+        """Return the requests that were booked before, by the key of the response that they are of."""
+        keys = [key for one in priced if (key := _response_key(one.event)) is not None]
+        found: dict[bytes, Mapping[Any, Any]] = {}
+        for portion in portions(keys):
+            named = {"application": self._application_id, "named": portion}
+            found.update((row["response_key"], row) for row in self._connection.execute(_STORED, named).mappings())
+        return found
+
+    def _write(self, accepted: Sequence[Priced], locked: dict[str, RowMapping]) -> list[dict[str, Any]]:
+        entered = use_cases.enter(self._connection, self._application_id, [one.event for one in accepted])
+        if automatic := entered.limit_ids - locked.keys():
+            locked |= limits.lock(self._connection, self._application_id, automatic)
+        charges = Charges(locked.values())
+        rows = [self._row(number, one, charges, entered) for number, one in enumerate(accepted)]
+        # Sorted, so that two transactions that hold the same responses do not wait for each other.
+        self._connection.execute(_INSERT_REQUESTS, sorted(rows, key=_by_response))
+        if sums := charges.sums():
+            limits.charge(self._connection, self._application_id, sums)
+        if charged := list(self._charged(rows)):
+            self._connection.execute(_INSERT_LIMITS, charged)
+        self._known.write(self._connection, self._application_id, set(names_in(rows)))
+        batch = {"application_id": self._application_id, "batch": self._batch, "requests": len(rows)}
+        self._connection.execute(_INSERT_BATCH, batch)
+        return rows
+
+    def _charged(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            for limit_id in row["limits"] or ():
+                yield {
+                    "application_id": self._application_id,
+                    "limit_key": key_of(Kind.LIMIT, limit_id),
+                    "request_id": row["request_id"],
+                    "batch": self._batch,
+                    "user_key": row["user_key"],
+                }
+
+    def _row(self, number: int, priced: Priced, charges: Charges, entered: use_cases.Entered) -> dict[str, Any]:
+        event, resource = priced.event, priced.resource
+        use_case = entered.of(event)
+        limit_ids = [*event.limit_ids]
+        own_limit = use_case.limit_id  # of which the instance still tells when it was deleted
+        if own_limit is not None and own_limit not in limit_ids and charges.has(own_limit):
+            limit_ids.append(own_limit)
+        charged = charges.add(event, limit_ids, priced.input_cost, priced.output_cost)
+        counted = tokens(event.units)
+        row = {name: getattr(event, name) for name in _COPIED}
+        row["input_cost_micros"], row["input_cost_rest"] = Amount.of(priced.input_cost)
+        row["output_cost_micros"], row["output_cost_rest"] = Amount.of(priced.output_cost)
+        row["overrun_micros"], row["overrun_rest"] = Amount.of(charged.overrun)
+        row.update(
+            application_id=self._application_id,
+            request_id=f"{self._prefix}{number:06x}",
+            batch=self._batch,
+            response_key=_response_key(event),
+            resource_id=resource.resource_id if resource else None,
+            event_timestamp=clock.micros(event.event_timestamp),
+            ingest_timestamp=clock.micros(event.ingest_timestamp),
+            blocked=bool(event.blocked_by),
+            use_case_id=use_case.use_case_id,
+            user_key=key_of(Kind.USER, event.user_id),
+            account_key=key_of(Kind.ACCOUNT, event.account_name),
+            use_case_key=key_of(Kind.USE_CASE, event.use_case_name),
+            step_key=key_of(Kind.STEP, event.use_case_step),
+            instance_key=key_of(
+                Kind.INSTANCE, use_case.use_case_id and pair(str(event.use_case_name), use_case.use_case_id)
+            ),
+            resource_key=key_of(Kind.RESOURCE, pair(event.category, event.resource)),
+            input_tokens=counted.input,
+            output_tokens=counted.output,
+            request_tags=event.request_tags or None,
+            units=as_json(event.units),
+            unknown_units=as_json(priced.unknown) or None,
+            limits=charged.states or None,
+            warnings=_warnings(priced, charged, use_case) or None,
+            properties=use_cases.merge(None, event.properties) or None,
+            use_case_properties=use_cases.merge(None, event.use_case_properties) or None,
+            exchange=_kept(event, use_case) or None,
+        )
+        return row
+
+
+_COPIED = (
+    "category",
+    "resource",
+    "provider_response_id",
+    "http_status_code",
+    "failed",
+    "end_to_end_latency_ms",
+    "time_to_first_token_ms",
+    "time_to_first_completion_token_ms",
+    "user_id",
+    "account_name",
+    "use_case_name",
+    "use_case_step",
+    "use_case_version",
+    "scope",
+)
+_NAMED = (
+    (Kind.USER, "user_id"),
+    (Kind.ACCOUNT, "account_name"),
+    (Kind.USE_CASE, "use_case_name"),
+    (Kind.STEP, "use_case_step"),
+)
+
+
+def names_in(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[Kind, str]]:
+    """Yield the names that requests are grouped and searched by."""
+    for row in rows:
+        yield Kind.RESOURCE, pair(row["category"], row["resource"])
+        for kind, name in _NAMED:
+            if row[name]:
+                yield kind, row[name]
+        if instance := _instance_name(row["use_case_name"], row["use_case_id"]):
+            yield Kind.INSTANCE, instance
+        for limit_id in row["limits"] or ():
+            yield Kind.LIMIT, limit_id
+
+
+def _instance_name(use_case_name: str | None, use_case_id: str | None) -> str | None:
+    return pair(use_case_name, use_case_id) if use_case_name and use_case_id else None
+
+
+def names_of(outcomes: Iterable[Outcome]) -> set[tuple[Kind, str]]:
+    """Return the names that are in the database once these outcomes are."""
+    return set(names_in(outcome.row for outcome in outcomes if isinstance(outcome, Booked)))
+
+
+def _blocking(event: Event, locked: Mapping[str, Mapping[Any, Any]]) -> list[str]:
+    return [limit_id for limit_id in event.limit_ids if locked[limit_id]["limit_type"] == limits.BLOCK]
+
+
+def _response_key(event: Event) -> bytes | None:
+    if event.provider_response_id is None:
+        return None
+    return response_key(event.category, event.provider_response_id)
+
+
+def _by_response(row: Mapping[str, Any]) -> bytes:
+    return row["response_key"] or b""
+
+
+def _kept(event: Event, use_case: use_cases.Instance) -> dict[str, Any]:
+    """Return what is kept of what was said to and by the provider."""
+    if use_case.logging_enabled:
+        return event.exchange
+    return {name: told for name, told in event.exchange.items() if name not in CONTENT_FIELDS}
+
+
+def _warnings(priced: Priced, charged: Charged, use_case: use_cases.Instance) -> list[str]:
+    event, warnings = priced.event, []
+    if event.use_case_id and not event.use_case_name:
+        warnings.append("use_case_id was ignored: it came without a use_case_name")
+    if event.use_case_version is not None and event.use_case_version > use_case.type_version:
+        warnings.append(f"use_case_version {event.use_case_version} does not exist: recorded as it is")
+    if event.units and priced.resource is None and not event.blocked_by:
+        named = f"{event.category}/{event.resource}" if event.resource else f"{event.category} without a resource"
+        warnings.append(f"no price is known for {named}: recorded at no cost")
+    elif priced.unknown:
+        warnings.append(f"no price is known for some units: {', '.join(sorted(priced.unknown))}")
+    if event.units and priced.resource is not None and not event.blocked_by:
+        warnings.extend(priced.resource.warnings)
+        if priced.tier and priced.tier not in priced.resource.tiers:
+            warnings.append(f"no price is known for the service tier {priced.tier}: priced as standard")
+    return [*warnings, *charged.warnings]

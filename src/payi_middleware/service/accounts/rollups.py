@@ -1,0 +1,280 @@
+"""Sums of requests by hour and by name, so that a page over a million requests reads some thousand rows.
+
+Booking a request does not touch them: it leaves a mark of what a transaction has booked (`batches`), and whoever serves
+the dashboard adds that up soon after (`fold`), in statements of the database's own. Hours that are long over become
+days (`compact`). A sum over both is exact at any time, as each request is in one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+)
+
+from payi_middleware.service.store import clock
+from payi_middleware.service.store.names import NONE
+from payi_middleware.service.store.schema import applications, batches, extremes, request_limits, requests, rollups
+from payi_middleware.service.store.writing import upsert
+
+from . import unpriced
+
+__all__ = [
+    "BY_DAY",
+    "HOURS_KEPT",
+    "KEPT_EXTREMES",
+    "KEYS",
+    "SUMS",
+    "Extreme",
+    "Rollup",
+    "compact",
+    "fold",
+    "unfolded",
+    "waiting",
+]
+
+_BATCHES_AT_ONCE, _REQUESTS_AT_ONCE = 200, 500
+"""What one transaction adds up: SQLite lets nobody else write for as long, some 20 ms."""
+HOURS_KEPT = 50
+"""Hours that stay hours: what is older is by day."""
+_HOURS_A_DAY = 24
+KEPT_EXTREMES = 50
+
+BY_DAY = 100
+"""What is added to a kind where its bucket is a day: the number of the day's first hour."""
+
+
+class Rollup(IntEnum):
+    """What requests are summed by. `TOTAL` stays by hour for ever, as it is one row each."""
+
+    TOTAL = 0
+    USER = 1
+    ACCOUNT = 2
+    USE_CASE = 3
+    RESOURCE = 4
+    USER_ACCOUNT = 5
+    USER_USE_CASE = 6
+    USER_RESOURCE = 7
+    ACCOUNT_USE_CASE = 8
+    ACCOUNT_RESOURCE = 9
+    USE_CASE_RESOURCE = 10
+    USE_CASE_STEP = 11
+    USE_CASE_INSTANCE = 12
+    LIMIT = 13
+    LIMIT_USER = 14
+
+
+class Extreme(IntEnum):
+    """What the largest of each day are kept of."""
+
+    COST = 1
+    LATENCY = 2
+
+
+KEYS: dict[Rollup, tuple[str | None, str | None]] = {
+    Rollup.TOTAL: (None, None),
+    Rollup.USER: ("user_key", None),
+    Rollup.ACCOUNT: ("account_key", None),
+    Rollup.USE_CASE: ("use_case_key", None),
+    Rollup.RESOURCE: ("resource_key", None),
+    Rollup.USER_ACCOUNT: ("user_key", "account_key"),
+    Rollup.USER_USE_CASE: ("user_key", "use_case_key"),
+    Rollup.USER_RESOURCE: ("user_key", "resource_key"),
+    Rollup.ACCOUNT_USE_CASE: ("account_key", "use_case_key"),
+    Rollup.ACCOUNT_RESOURCE: ("account_key", "resource_key"),
+    Rollup.USE_CASE_RESOURCE: ("use_case_key", "resource_key"),
+    Rollup.USE_CASE_STEP: ("use_case_key", "step_key"),
+    Rollup.USE_CASE_INSTANCE: ("use_case_key", "instance_key"),
+    Rollup.LIMIT: ("limit_key", None),
+    Rollup.LIMIT_USER: ("limit_key", "user_key"),
+}
+_OF_LIMITS = (Rollup.LIMIT, Rollup.LIMIT_USER)
+_OF_USE_CASES = (Rollup.USE_CASE_STEP, Rollup.USE_CASE_INSTANCE)
+_PRIMARY = ("application_id", "kind", "bucket", "key1", "key2")
+SUMS = tuple(column.name for column in rollups.c if column.name not in _PRIMARY)
+"""The columns that hold sums."""
+
+
+def fold(connection: Connection, application_id: int) -> int:
+    """Add up what was booked lately.
+
+    Any number of processes may call it: one of them does it.
+
+    Returns:
+        How many transactions' requests were added; 0 if nothing is left, or another one is at it.
+    """
+    taken = _take(connection, application_id)
+    if taken:
+        recent = clock.micros(clock.now()) // clock.HOUR - HOURS_KEPT
+        for kind in Rollup:
+            _fold_kind(connection, application_id, taken, kind, recent)
+        for extreme in Extreme:
+            _fold_extremes(connection, application_id, taken, extreme)
+        unpriced.fold(connection, application_id, taken)
+    return len(taken)
+
+
+def unfolded(connection: Connection) -> list[int]:
+    """Return the applications of which something is left to be added up."""
+    return list(connection.scalars(select(batches.c.application_id).distinct()))
+
+
+def waiting(connection: Connection) -> int:
+    """Return how many transactions are left to be added up, of all applications."""
+    return connection.scalar(select(func.count()).select_from(batches)) or 0
+
+
+def _take(connection: Connection, application_id: int) -> list[int]:
+    own = applications.c.application_id == application_id
+    # Two that add up at once would wait for each other's rows.
+    if connection.scalar(select(own).where(own).with_for_update(skip_locked=True)) is None:
+        return []
+    oldest = select(batches.c.batch, batches.c.requests).where(batches.c.application_id == application_id)
+    taken: list[int] = []
+    count = 0
+    for row in connection.execute(oldest.order_by(batches.c.batch).limit(_BATCHES_AT_ONCE)):
+        if taken and count + row.requests > _REQUESTS_AT_ONCE:
+            break
+        taken.append(row.batch)
+        count += row.requests
+    if taken:
+        done = batches.c.application_id == application_id, batches.c.batch.in_(taken)
+        connection.execute(delete(batches).where(*done))
+    return taken
+
+
+def _fold_kind(connection: Connection, application_id: int, taken: Sequence[int], kind: Rollup, recent: int) -> None:
+    source, conditions = _source(application_id, taken, kind)
+    hour = cast(requests.c.event_timestamp // clock.HOUR, Integer)
+    stays = literal(value=True) if kind is Rollup.TOTAL else hour >= recent
+    grouped = {
+        "kind": case((stays, int(kind)), else_=int(kind) + BY_DAY),
+        "bucket": case((stays, hour), else_=hour - hour % _HOURS_A_DAY),
+        **{f"key{number}": _key(name) for number, name in enumerate(KEYS[kind], 1)},
+    }
+    told = select(
+        literal(application_id).label("application_id"),
+        *(value.label(name) for name, value in grouped.items()),
+        *(value.label(name) for name, value in _sums().items()),
+    )
+    _add(connection, told.select_from(source).where(*conditions).group_by(*grouped))
+
+
+def _source(application_id: int, taken: Sequence[int], kind: Rollup) -> tuple[FromClause, list[ColumnElement[bool]]]:
+    conditions = [requests.c.application_id == application_id, requests.c.batch.in_(taken)]
+    if kind in _OF_USE_CASES:
+        conditions.append(requests.c.use_case_key != NONE)
+    if kind not in _OF_LIMITS:
+        return requests, conditions
+    charged = and_(
+        request_limits.c.application_id == requests.c.application_id,
+        request_limits.c.request_id == requests.c.request_id,
+    )
+    conditions += [request_limits.c.application_id == application_id, request_limits.c.batch.in_(taken)]
+    return request_limits.join(requests, charged), conditions
+
+
+def _key(name: str | None) -> ColumnElement[int]:
+    if name is None:
+        return literal(NONE)
+    return request_limits.c.limit_key if name == "limit_key" else requests.c[name]
+
+
+def _sums() -> dict[str, ColumnElement[int]]:
+    """Return what is added up of requests, by the column it goes to."""
+    columns = requests.c
+    plain = {name: func.sum(columns[name]) for name in SUMS if name in columns and name not in ("failed", "blocked")}
+    return {
+        name: cast(value, BigInteger)
+        for name, value in {
+            **plain,
+            "requests": func.count(),
+            "failed": func.sum(case((columns.failed, 1), else_=0)),
+            "blocked": func.sum(case((columns.blocked, 1), else_=0)),
+            "latency_ms": func.coalesce(func.sum(columns.end_to_end_latency_ms), 0),
+            "timed": func.count(columns.end_to_end_latency_ms),
+        }.items()
+    }
+
+
+def _add(connection: Connection, told: Select[Any]) -> None:
+    """Add sums to those that are there."""
+    adding = upsert(connection, rollups).from_select([column.name for column in told.selected_columns], told)
+    added = {name: rollups.c[name] + adding.excluded[name] for name in SUMS}
+    connection.execute(adding.on_conflict_do_update(index_elements=list(_PRIMARY), set_=added))
+
+
+_VALUES: dict[Extreme, ColumnElement[int]] = {
+    Extreme.COST: requests.c.input_cost_micros + requests.c.output_cost_micros,
+    Extreme.LATENCY: requests.c.end_to_end_latency_ms,
+}
+
+
+def _fold_extremes(connection: Connection, application_id: int, taken: Sequence[int], extreme: Extreme) -> None:
+    """Keep the largest of each day, those of these batches among them."""
+    day = cast(requests.c.event_timestamp // clock.DAY, Integer)
+    value = _VALUES[extreme]
+    ranked = (
+        select(
+            day.label("day"),
+            value.label("value"),
+            requests.c.request_id,
+            func.row_number().over(partition_by=day, order_by=value.desc()).label("place"),
+        )
+        .where(requests.c.application_id == application_id, requests.c.batch.in_(taken), value > 0)
+        .subquery()
+    )
+    largest = select(
+        literal(application_id), literal(int(extreme)), ranked.c.day, ranked.c.value, ranked.c.request_id
+    ).where(ranked.c.place <= KEPT_EXTREMES)
+    columns = ["application_id", "kind", "day", "value", "request_id"]
+    connection.execute(upsert(connection, extremes).from_select(columns, largest).on_conflict_do_nothing())
+    _trim(connection, application_id, extreme)
+
+
+def _trim(connection: Connection, application_id: int, extreme: Extreme) -> None:
+    own = extremes.c.application_id == application_id, extremes.c.kind == int(extreme)
+    crowded = select(extremes.c.day).where(*own).group_by(extremes.c.day).having(func.count() > KEPT_EXTREMES)
+    for day in list(connection.scalars(crowded)):
+        kept = select(extremes.c.value).where(*own, extremes.c.day == day).order_by(extremes.c.value.desc())
+        least = connection.scalars(kept.offset(KEPT_EXTREMES - 1).limit(1)).one()
+        connection.execute(delete(extremes).where(*own, extremes.c.day == day, extremes.c.value < least))
+
+
+def compact(connection: Connection, application_id: int) -> None:
+    """Make days of the hours that are long over."""
+    before = clock.micros(clock.now()) // clock.HOUR - HOURS_KEPT
+    before -= before % _HOURS_A_DAY
+    old = and_(
+        rollups.c.application_id == application_id,
+        rollups.c.kind.between(int(Rollup.TOTAL) + 1, BY_DAY - 1),
+        rollups.c.bucket < before,
+    )
+    grouped = {
+        "kind": rollups.c.kind + BY_DAY,
+        "bucket": rollups.c.bucket - rollups.c.bucket % _HOURS_A_DAY,
+        "key1": rollups.c.key1,
+        "key2": rollups.c.key2,
+    }
+    told = select(
+        literal(application_id).label("application_id"),
+        *(value.label(name) for name, value in grouped.items()),
+        *(cast(func.sum(rollups.c[name]), BigInteger).label(name) for name in SUMS),
+    )
+    _add(connection, told.where(old).group_by(*(value for value in grouped.values())))
+    connection.execute(delete(rollups).where(old))

@@ -1,0 +1,241 @@
+"""Use cases as requests meet them: definitions and instances are made by the first request that names them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from payi_middleware.service.store import clock
+from payi_middleware.service.store.schema import limits as limits_table
+from payi_middleware.service.store.schema import use_case_definitions as definitions
+from payi_middleware.service.store.schema import use_case_instances as instances
+from payi_middleware.service.store.writing import insert_new, portions
+
+from . import limits
+from .events import Event
+
+__all__ = ["Entered", "Instance", "enter", "make", "merge", "new_limit"]
+
+_DEFINITIONS = select(definitions).where(
+    definitions.c.application_id == bindparam("application"),
+    definitions.c.use_case_name.in_(bindparam("named", expanding=True)),
+)
+_INSTANCES = (
+    select(instances)
+    .where(
+        instances.c.application_id == bindparam("application"),
+        instances.c.use_case_name == bindparam("named"),
+        instances.c.use_case_id.in_(bindparam("named_ids", expanding=True)),
+    )
+    .order_by(instances.c.use_case_id)
+)
+_INSERT = insert(instances)
+_UPDATE = (
+    update(instances)
+    .where(
+        instances.c.application_id == bindparam("application"),
+        instances.c.use_case_name == bindparam("named"),
+        instances.c.use_case_id == bindparam("named_id"),
+    )
+    .values(properties=bindparam("merged"))
+)
+_IMPLIED = ""
+"""The description of a definition that nobody has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What a request has to know of its use case.
+
+    Args:
+        use_case_id: the instance, made up if the request named none; None without a use case.
+        limit_id: the limit that comes with the instance.
+        type_version: the newest version of its definition.
+        logging_enabled: whether prompts and answers are kept.
+    """
+
+    use_case_id: str | None = None
+    limit_id: str | None = None
+    type_version: int = 2**53
+    logging_enabled: bool = True
+
+
+_NO_USE_CASE = Instance()
+
+
+@dataclass(slots=True)
+class Entered:
+    """The instances that requests belong to."""
+
+    instances: dict[int, Instance] = field(default_factory=dict)
+
+    def of(self, event: Event) -> Instance:
+        """Return a request's instance."""
+        return self.instances.get(id(event), _NO_USE_CASE)
+
+    @property
+    def limit_ids(self) -> set[str]:
+        """The limits that come with these instances."""
+        return {instance.limit_id for instance in self.instances.values() if instance.limit_id is not None}
+
+
+def enter(connection: Connection, application_id: int, events: Sequence[Event]) -> Entered:
+    """Make the definitions and instances that requests name and that are not there, and merge their properties."""
+    entered = Entered()
+    named = [event for event in events if event.use_case_name]
+    if named:
+        known = _definitions(connection, application_id, sorted({str(event.use_case_name) for event in named}))
+        of = {id(event): (str(event.use_case_name), event.use_case_id or str(uuid.uuid4())) for event in named}
+        found = _instances(connection, application_id, named)
+        make(connection, application_id, known, found, sorted(set(of.values()) - found.keys()))
+        _merge(connection, application_id, found, named, of)
+        for event in named:
+            key = of[id(event)]
+            definition = known[key[0]]
+            entered.instances[id(event)] = Instance(
+                key[1], found[key]["limit_id"], definition["type_version"], definition["logging_enabled"]
+            )
+    return entered
+
+
+def _definitions(connection: Connection, application_id: int, names: Sequence[str]) -> dict[str, Mapping[Any, Any]]:
+    found: dict[str, Mapping[Any, Any]] = {}
+    query = {"application": application_id, "named": names}
+    found.update((row["use_case_name"], row) for row in connection.execute(_DEFINITIONS, query).mappings())
+    now = clock.micros(clock.now())
+    new: list[dict[str, Any]] = [
+        {
+            "application_id": application_id,
+            "use_case_name": name,
+            "description": _IMPLIED,
+            "logging_enabled": True,
+            "type_version": 1,
+            "limit_config": None,
+            "created_timestamp": now,
+            "updated_timestamp": now,
+        }
+        for name in names
+        if name not in found
+    ]
+    if new:
+        insert_new(connection, definitions, new)
+        found.update((row["use_case_name"], row) for row in new)
+    return found
+
+
+def _instances(
+    connection: Connection, application_id: int, events: Sequence[Event]
+) -> dict[tuple[str, str], dict[Any, Any]]:
+    asked: dict[str, set[str]] = {}
+    for event in events:
+        if event.use_case_id:
+            asked.setdefault(str(event.use_case_name), set()).add(event.use_case_id)
+    query = _INSTANCES
+    if any(event.use_case_properties for event in events):
+        query = query.with_for_update()
+    found: dict[tuple[str, str], dict[Any, Any]] = {}
+    for name, ids in sorted(asked.items()):
+        for named_ids in portions(sorted(ids)):
+            named = {"application": application_id, "named": name, "named_ids": named_ids}
+            rows = connection.execute(query, named).mappings()
+            found.update(((name, row["use_case_id"]), dict(row)) for row in rows)
+    return found
+
+
+def make(
+    connection: Connection,
+    application_id: int,
+    known: Mapping[str, Mapping[Any, Any]],
+    found: dict[tuple[str, str], dict[Any, Any]],
+    new: Sequence[tuple[str, str]],
+) -> None:
+    """Make instances, each with its limit where its definition says so, and add them to those found.
+
+    Args:
+        known: the definitions, by name.
+        found: the instances, by name and id.
+        new: the names and ids of those to be made; their definitions are known.
+    """
+    now = clock.micros(clock.now())
+    made: list[dict[str, Any]] = []
+    with_limit: list[dict[str, Any]] = []
+    for name, use_case_id in new:
+        limit = new_limit(name, use_case_id, known[name]["limit_config"])
+        if limit is not None:
+            with_limit.append(limits.as_row(application_id, limit))
+        made.append(
+            {
+                "application_id": application_id,
+                "use_case_name": name,
+                "use_case_id": use_case_id,
+                "type_version": known[name]["type_version"],
+                "limit_id": None if limit is None else limit.limit_id,
+                "properties": None,
+                "created_timestamp": now,
+            }
+        )
+    if made:
+        connection.execute(_INSERT, made)
+        found.update(((row["use_case_name"], row["use_case_id"]), row) for row in made)
+    if with_limit:
+        connection.execute(insert(limits_table), with_limit)
+
+
+def new_limit(use_case_name: str, use_case_id: str, config: Mapping[str, Any] | None) -> limits.NewLimit | None:
+    """Return the limit that an instance gets when it is made, if its definition says that it gets one.
+
+    https://docs.pay-i.com/docs/use-case-automatic-limits
+    """
+    if not config:
+        return None
+    limit_id = str(uuid.uuid4())
+    return limits.parse_limit(
+        limit_name=f"{use_case_name}/{use_case_id}"[:256] + f" {limit_id[:8]}",
+        maximum=config["max"],
+        limit_id=limit_id,
+        limit_type=config.get("limit_type"),
+        threshold=config.get("threshold"),
+        properties=config.get("properties"),
+    )
+
+
+def _merge(
+    connection: Connection,
+    application_id: int,
+    found: Mapping[tuple[str, str], dict[Any, Any]],
+    events: Sequence[Event],
+    of: Mapping[int, tuple[str, str]],
+) -> None:
+    """Merge the properties that requests bring along into those of their instances."""
+    changed: set[tuple[str, str]] = set()
+    for event in events:
+        instance = found[of[id(event)]]
+        merged = merge(instance["properties"], event.use_case_properties)
+        if merged != (instance["properties"] or {}):
+            instance["properties"] = merged
+            changed.add(of[id(event)])
+    if changed:
+        connection.execute(
+            _UPDATE,
+            [
+                {
+                    "application": application_id,
+                    "named": name,
+                    "named_id": use_case_id,
+                    "merged": found[name, use_case_id]["properties"] or None,
+                }
+                for name, use_case_id in sorted(changed)
+            ],
+        )
+
+
+def merge(old: Mapping[str, str] | None, new: Mapping[str, str | None]) -> dict[str, str]:
+    """Return properties with others merged in; a null takes a key away: https://docs.pay-i.com/docs/limit-properties"""
+    if not old and not new:
+        return {}
+    merged = {**(old or {}), **new}
+    return {key: value for key, value in merged.items() if value is not None}

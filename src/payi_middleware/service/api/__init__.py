@@ -1,0 +1,1 @@
+"""Pay-i's HTTP API, answered from the books."""

@@ -1,0 +1,66 @@
+"""Adds up what was booked, soon after, so that whoever looks at the dashboard finds it done."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from time import monotonic
+
+from .accounts import rollups
+from .errors import LedgerError
+from .ledger import Ledger
+
+__all__ = ["Bookkeeper"]
+
+logger = logging.getLogger(__name__)
+
+_EVERY = 1.0
+_DAYS_EVERY = 600.0
+"""Seconds between two looks at what is to be added up, and at which hours are long over."""
+
+
+class Bookkeeper:
+    """A thread that adds up, for all applications in a database.
+
+    Several processes may have one each: see `rollups.fold`.
+
+    Args:
+        ledger: of any application; the database is its own.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._next_days = monotonic()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._work, name="payi-bookkeeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the transaction at hand."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._ended.wait(_EVERY):
+            try:
+                self._turn()
+            except LedgerError as error:
+                logger.warning("what was booked could not be added up: %s", error)
+            except Exception as error:  # noqa: BLE001 - the next turn has another try
+                logger.error("unexpected %s while adding up", type(error).__name__)
+
+    def _turn(self) -> None:
+        days_are_due = monotonic() >= self._next_days
+        for application_id in self._ledger.unfolded_applications():
+            ledger = self._ledger.of(application_id)
+            while not self._ended.is_set() and ledger.write(rollups.fold):
+                pass
+            if days_are_due:
+                ledger.write(rollups.compact)
+        if days_are_due:
+            self._next_days = monotonic() + _DAYS_EVERY

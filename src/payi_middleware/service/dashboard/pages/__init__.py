@@ -1,0 +1,1 @@
+"""What is on each page, and in each table's CSV file."""

@@ -1,0 +1,1 @@
+"""What pages read of the ledger. Everything is within the transaction of a `View`."""

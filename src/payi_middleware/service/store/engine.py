@@ -1,0 +1,141 @@
+"""The database: opening it, and transactions that several threads and processes can share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from payi_middleware.forks import rest_before_forks, uncut
+from payi_middleware.service.errors import LedgerError
+
+from . import postgresql, sqlite
+from .migrating import migrate
+
+__all__ = ["Store"]
+
+_T = TypeVar("_T")
+_ATTEMPTS = 20
+"""How often a transaction is begun anew that another one stood in the way of; each time, that other one has ended."""
+
+
+class Store:
+    """One SQLite file in write-ahead mode (many readers beside one writer at a time), or a PostgreSQL database.
+
+    Args:
+        database: a file's path, or an SQLAlchemy URL: `sqlite:///payi.db`, `postgresql+psycopg://user@host/name`. A
+            file, its directories and the tables are made where they are missing, and brought up to date.
+
+    Raises:
+        LedgerError: the database cannot be made, read or written, or a newer version of this package made it.
+    """
+
+    def __init__(self, database: str | Path) -> None:
+        url = _url(database)
+        self._kind = sqlite if url.get_backend_name() == "sqlite" else postgresql
+        self.name = str(url.database) if self._kind is sqlite else url.render_as_string(hide_password=True)
+        with self._translated():
+            self._engine = self._kind.open_engine(url)
+        self._renew()
+        try:
+            with uncut, self._translated():
+                self._kind.prepare(self._engine)
+            self.write(lambda connection: migrate(connection, self.name))
+        except BaseException:
+            self._engine.dispose()
+            raise
+        rest_before_forks(self)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether one file holds everything, which takes one writer at a time."""
+        return self._kind is sqlite
+
+    def _renew(self) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+        # SQLite's own wait for the write lock is a poll, unfair to whoever comes last; threads queue up here instead.
+        self._writing = self._kind.write_lock()
+        self._writer = self._kind.for_writing(self._engine)
+
+    def _own(self) -> None:
+        """Leave the parent's connections and lock alone in a forked child: they must not cross a fork."""
+        if self._closed:
+            raise LedgerError(self.name, "is closed", "Open a new Ledger.")
+        if self._pid != os.getpid():
+            self._engine.dispose(close=False)
+            self._renew()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that reads."""
+        self._own()
+        with uncut, self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    def write(self, function: Callable[[Connection], _T]) -> _T:
+        """Call a function with a transaction that may write; it is undone when the function raises.
+
+        Args:
+            function: is called again where another process stood in the way, and must start anew then.
+
+        Raises:
+            LedgerError: the database does not let us.
+        """
+        self._own()
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self._writing, uncut, self._writer.begin() as connection:
+                    return function(connection)
+            except DBAPIError as error:
+                if attempt + 1 == _ATTEMPTS or not self._kind.is_transient(error):
+                    raise self._translation(error) from error
+            except SQLAlchemyError as error:
+                raise self._translation(error) from error
+        raise AssertionError
+
+    def rest(self) -> None:
+        """Close the connections before a fork: a child that finds a file open takes its locks for its own."""
+        if self._pid == os.getpid() and self.is_file:
+            self._engine.dispose()
+
+    def close(self) -> None:
+        """Close the connections; the last process to do so leaves a single file."""
+        self._closed = True
+        with uncut:
+            self._engine.dispose(close=self._pid == os.getpid())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise self._translation(error) from error
+
+    def _translation(self, error: SQLAlchemyError) -> LedgerError:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+        return LedgerError(self.name, reason, self._kind.fix(reason))
+
+
+def _url(database: str | Path) -> URL:
+    name = str(database)
+    if "://" not in name:
+        url = URL.create("sqlite", database=name)
+    else:
+        try:
+            url = make_url(name)
+        except ArgumentError as error:
+            raise LedgerError("this", "is not a database URL", _URLS) from error
+    if url.get_backend_name() == "sqlite":
+        return sqlite.checked(url)
+    if url.get_backend_name() == "postgresql":
+        return postgresql.checked(url)
+    raise LedgerError(url.render_as_string(), "is neither SQLite nor PostgreSQL", _URLS)
+
+
+_URLS = "Name a file, sqlite:///file, or postgresql+psycopg://user@host/database."

@@ -1,0 +1,1 @@
+"""The steps by which databases of earlier versions are brought up to date."""

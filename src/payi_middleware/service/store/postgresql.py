@@ -1,0 +1,68 @@
+"""A ledger in a PostgreSQL database, or one that speaks its protocol; needs the extra `postgres`."""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from payi_middleware.service.errors import LedgerError
+
+_POOL = {"pool_size": 5, "max_overflow": 20, "pool_timeout": 30.0, "pool_pre_ping": True, "pool_recycle": 1800}
+_CONNECT_TIMEOUT = 10
+"""Seconds."""
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: serialization failure, deadlock, unique violation (the
+# other transaction has booked the same response, or made the same instance, which the next attempt finds).
+_TRANSIENT = frozenset({"40001", "40P01", "23505"})
+
+
+def checked(url: URL) -> URL:
+    """Return the URL with the driver we use.
+
+    Raises:
+        LedgerError: the driver is not installed.
+    """
+    if importlib.util.find_spec("psycopg") is None:
+        name = url.render_as_string()
+        raise LedgerError(name, "needs psycopg", "Run: pip install 'payi-middleware[postgres]'")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def open_engine(url: URL) -> Engine:
+    """Return the engine of a database."""
+    arguments = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "payi-middleware"}
+    return create_engine(url, hide_parameters=True, connect_args=arguments, **_POOL)
+
+
+def prepare(engine: Engine) -> None:
+    """Find out early whether the database is there."""
+    with engine.connect():
+        pass
+
+
+def write_lock() -> AbstractContextManager[Any]:
+    """Return nothing that anybody has to wait for: the database sees to that."""
+    return nullcontext()
+
+
+def for_writing(engine: Engine) -> Engine:
+    """Return the engine whose transactions write."""
+    return engine
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Return whether another transaction stood in the way, so that the same one is worth another try."""
+    return getattr(error.orig, "sqlstate", None) in _TRANSIENT
+
+
+def fix(reason: str) -> str:
+    """Return what to do about an error."""
+    if "does not exist" in reason:
+        return "Create the database or role, or correct the URL."
+    if "authentication" in reason or "permission denied" in reason:
+        return "Correct the user or password in the URL, or let the user create tables there."
+    return "Make sure that PostgreSQL runs there and can be reached."

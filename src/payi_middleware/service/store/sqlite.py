@@ -1,0 +1,107 @@
+"""A ledger in an SQLite file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from payi_middleware.service.errors import LedgerError
+
+BUSY_TIMEOUT = 30.0
+"""Seconds a writer waits for writers in other processes."""
+
+_BEGIN = "payi_begin"
+_POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT}
+_CACHE_KIB = 32_768
+
+
+def checked(url: URL) -> URL:
+    """Return the URL if it names a file.
+
+    Raises:
+        LedgerError: it does not.
+    """
+    if url.database in (None, "", ":memory:"):
+        name = url.render_as_string()
+        raise LedgerError(name, "is not a file", "Name a file: a ledger is shared by threads and processes.")
+    return url
+
+
+def open_engine(url: URL) -> Engine:
+    """Return the engine of a file, whose directory is made if it is missing.
+
+    Raises:
+        LedgerError: the directory cannot be made.
+    """
+    file = str(url.database)
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(file, f"its directory cannot be made ({error.strerror})", fix("")) from error
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT}, **_POOL)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Have the file use a write-ahead log."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            with engine.connect() as connection:
+                _pragma(connection.connection.dbapi_connection, "journal_mode=WAL")
+            return
+        except OperationalError as error:
+            # Two processes that open a new file at once: SQLite refuses one of them here without waiting.
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def write_lock() -> AbstractContextManager[Any]:
+    """Return what one thread at a time holds while it writes."""
+    return threading.Lock()
+
+
+def for_writing(engine: Engine) -> Engine:
+    """Return the engine whose transactions write: they take the write lock when they begin."""
+    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def is_transient(_error: DBAPIError) -> bool:
+    """Return whether a transaction that failed is worth another try: nothing comes between those that write."""
+    return False
+
+
+def fix(reason: str) -> str:
+    """Return what to do about an error."""
+    if "locked" in reason:
+        return "Another process holds it: end that one, or give each its own file."
+    if "not a database" in reason:
+        return "The file holds something else: name another one (PAYI_LEDGER)."
+    return "Make it writable, or name another file (PAYI_LEDGER)."
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours: the driver's own would take the write lock too late
+    for setting in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
+        _pragma(connection, setting)
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _pragma(connection: Any, setting: str) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA {setting}")
+    finally:
+        cursor.close()

@@ -1,0 +1,27 @@
+"""The benchmarks of the delivery run, and the committed page is what they print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from benchmarks import delivery, lag, outage
+
+PAGE = Path(__file__).parents[2] / "docs" / "delivery-benchmarks.md"
+
+
+def _words(page: str) -> list[str]:
+    """Return the lines without figures, and without what depends on them or on the machine."""
+    kept = re.sub(r"Printed by.*?\n\n|The loop may be held up.*?\n\n", "", page, flags=re.DOTALL)
+    return re.sub(r"[-+]?\d[\d.,]*", "N", kept).split()
+
+
+def test_the_page_is_what_the_benchmarks_print_but_for_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, value in (
+        (delivery, "WRITES", 10), (delivery, "ROUNDS", 1), (delivery, "REPORTS", 200), (lag, "SECONDS", 0.2),
+        (lag, "ROUNDS", 1), (outage, "HOUR", 400), (outage, "REQUESTS", 5),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setenv("PAYI_JOURNAL", "off")
+    assert _words(delivery.page()) == _words(PAGE.read_text())

@@ -1,0 +1,36 @@
+"""What is made of the turns of workers."""
+
+from __future__ import annotations
+
+from benchmarks.peers.figures import added, seen
+from benchmarks.peers.roster import ROSTER
+from benchmarks.peers.sink import spans_in
+
+
+def _turns(*pairs: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"calm": calm, "cpu": cpu, "operations": 10, "call": 9, "proved": 0} for calm, cpu in pairs]
+
+
+def test_only_the_calmer_half_of_the_rounds_counts() -> None:
+    bare = _turns((1, 10), (1, 10), (9, 90), (1, 10), (1, 10), (1, 10))
+    ours = _turns((1, 12), (1, 12), (1, 12), (9, 99), (1, 12), (9, 99))
+    assert added(ours, bare, "cpu").seconds == 2
+
+
+def test_a_figure_is_for_a_part_of_an_operation() -> None:
+    assert added(_turns((1, 500)), _turns((1, 0)), "cpu", 500).seconds == 1
+
+
+def test_what_was_not_recorded_shows() -> None:
+    entry = next(entry for entry in ROSTER if entry.name == "langfuse")
+    assert seen(entry, "chat", _turns((1, 1), (1, 1))) == "90%"
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def test_the_sink_counts_the_spans_of_otlp() -> None:
+    span = _field(5, b"a name") + b"\x39" + bytes(8) + b"\x30\x03"  # a 64-bit field and a number, which are passed over
+    scopes = [_field(1, b"") + _field(2, span) * count for count in (2, 1)]
+    assert spans_in(b"".join(_field(1, _field(2, scope)) for scope in scopes)) == 3

@@ -1,0 +1,149 @@
+"""What comes in at the same time is booked together, and each gets its own answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import pytest
+
+from payi_middleware.service.accounts.booking import Booked, Outcome
+from payi_middleware.service.accounts.events import Event, parse_event
+from payi_middleware.service.clerk import Clerk
+from payi_middleware.service.errors import LedgerError, ServiceError
+from payi_middleware.service.ledger import Ledger
+from payi_middleware.service.store import clock
+
+CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
+COST = Decimal("0.00000285")
+
+
+def event(**changes: Any) -> Event:
+    return parse_event({**CALL, **changes}, clock.now())
+
+
+def held(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], threading.Event]:
+    """Have the first transaction wait for an event, and count the requests of each."""
+    written: list[int] = []
+    may_go_on = threading.Event()
+    book = ledger.book_of
+
+    def book_of(slips: Sequence[tuple[int, Sequence[Event]]]) -> list[list[Outcome]]:
+        written.append(sum(len(events) for _, events in slips))
+        assert may_go_on.wait(30)
+        return book(slips)
+
+    monkeypatch.setattr(ledger, "book_of", book_of)
+    return written, may_go_on
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_requests_that_wait_are_written_in_one_transaction(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    ledger.create_limit(limit_name="one", max=1, limit_id="one")
+    other = ledger.of(ledger.application_id + 1)
+    written, may_go_on = held(ledger, monkeypatch)
+    clerk = Clerk(ledger)
+    booked: list[list[Outcome]] = []
+
+    async def book(application_id: int, *events: Event) -> None:
+        booked.append(await clerk.book(application_id, events))
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(book, ledger.application_id, event(user_id="first"))
+            while not written:
+                await anyio.sleep(0.001)
+            for number in range(20):
+                tasks.start_soon(book, ledger.application_id, event(user_id=str(number), limit_ids=["one"]))
+            tasks.start_soon(book, other.application_id, event(user_id="other"), event(user_id="another"))
+            while clerk._slips.qsize() < 21:
+                await anyio.sleep(0.001)
+            may_go_on.set()
+
+    anyio.run(run, backend=backend)
+    clerk.close()
+    assert written == [1, 22]
+    assert ledger.limit("one")["totals"]["cost"]["total"]["base"] == 20 * COST
+    assert sorted(len(outcomes) for outcomes in booked) == [1] * 21 + [2]
+    assert len(ledger.requests()) == 21
+    assert {record.user_id for record in other.requests()} == {"other", "another"}
+
+
+def test_a_refusal_is_its_own_requests_alone(ledger: Ledger) -> None:
+    clerk = Clerk(ledger)
+
+    async def run() -> list[Outcome]:
+        return await clerk.book(ledger.application_id, [event(), event(limit_ids=["nowhere"]), event()])
+
+    first, refused, last = anyio.run(run)
+    clerk.close()
+    assert isinstance(first, Booked)
+    assert isinstance(last, Booked)
+    assert isinstance(refused, ServiceError)
+    assert (refused.status, refused.code) == (400, "invalid_limit_ids")
+
+
+def test_what_breaks_one_booking_does_not_break_those_that_came_with_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clerk = Clerk(ledger)
+    book = ledger.book_of
+
+    def book_of(slips: Sequence[tuple[int, Sequence[Event]]]) -> list[list[Outcome]]:
+        if any(one.user_id == "poison" for _, events in slips for one in events):
+            raise ZeroDivisionError
+        return book(slips)
+
+    monkeypatch.setattr(ledger, "book_of", book_of)
+    failed: list[str] = []
+
+    async def one(user_id: str) -> None:
+        try:
+            await clerk.book(ledger.application_id, [event(user_id=user_id)])
+        except ZeroDivisionError:
+            failed.append(user_id)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            for user_id in ("a", "poison", "b"):
+                tasks.start_soon(one, user_id)
+
+    anyio.run(run)
+    clerk.close()
+    assert failed == ["poison"]
+    assert {record.user_id for record in ledger.requests()} == {"a", "b"}
+
+
+def test_a_clerk_that_is_closed_has_booked_all_and_takes_no_more(ledger: Ledger) -> None:
+    clerk = Clerk(ledger)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(clerk.book, ledger.application_id, [event(user_id=str(number))])
+            await anyio.lowlevel.checkpoint()
+            clerk.close()
+            with pytest.raises(LedgerError, match="closed"):
+                await clerk.book(ledger.application_id, [event()])
+
+    anyio.run(run)
+    assert len(ledger.requests()) == 50
+
+
+def test_many_more_than_one_transaction_takes_are_all_booked(ledger: Ledger) -> None:
+    clerk = Clerk(ledger)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(7):
+                tasks.start_soon(clerk.book, ledger.application_id, [event() for _ in range(400)])
+            tasks.start_soon(clerk.book, ledger.application_id, [event() for _ in range(1500)])
+
+    anyio.run(run)
+    clerk.close()
+    assert len(ledger.requests(limit=10_000)) == 4300
