@@ -20,7 +20,11 @@ _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Start a real Chromium, without a window. Without one a test is skipped; on CI, it fails."""
+    """Start a real Chromium, without a window. Without one a test is skipped; on CI, it fails.
+
+    While it is open, the thread counts as one with a running event loop, and whatever starts another there fails: so fixtures
+    keep it for a module at most, as a session goes on with modules that do.
+    """
     path = which("chromium") or which("chromium-browser") or which("google-chrome")
     if path is None:
         if os.environ.get("CI"):
