@@ -7,8 +7,8 @@ days (`compact`). A sum over both is exact at any time, as each request is in on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.names import NONE
 from payi_middleware.service.store.schema import applications, batches, extremes, request_limits, requests, rollups
-from payi_middleware.service.store.writing import upsert
+from payi_middleware.service.store.writing import Upsert, upsert
 
 from . import unpriced
 
@@ -120,11 +121,14 @@ def fold(connection: Connection, application_id: int) -> int:
     """
     taken = _take(connection, application_id)
     if taken:
+        dialect = connection.dialect.name
         recent = clock.micros(clock.now()) // clock.HOUR - HOURS_KEPT
+        named = {"application": application_id, "taken": taken, "recent": recent}
         for kind in Rollup:
-            _fold_kind(connection, application_id, taken, kind, recent)
+            connection.execute(_folding(dialect, kind), named)
         for extreme in Extreme:
-            _fold_extremes(connection, application_id, taken, extreme)
+            connection.execute(_largest(dialect, extreme), named)
+            _trim(connection, application_id, extreme)
         unpriced.fold(connection, application_id, taken)
     return len(taken)
 
@@ -158,25 +162,32 @@ def _take(connection: Connection, application_id: int) -> list[int]:
     return taken
 
 
-def _fold_kind(connection: Connection, application_id: int, taken: Sequence[int], kind: Rollup, recent: int) -> None:
-    source, conditions = _source(application_id, taken, kind)
+_APPLICATION: ColumnElement[int] = bindparam("application", type_=Integer)
+_OF_BATCHES = requests.c.application_id == _APPLICATION, requests.c.batch.in_(bindparam("taken", expanding=True))
+"""Statements take the application, the batches (`taken`) and the first hour that stays one (`recent`)."""
+
+
+@cache
+def _folding(dialect: str, kind: Rollup) -> Upsert:
+    """Return the statement that adds batches to a kind of rollup: building one takes longer than running it."""
+    source, conditions = _source(kind)
     hour = cast(requests.c.event_timestamp // clock.HOUR, Integer)
-    stays = literal(value=True) if kind is Rollup.TOTAL else hour >= recent
+    stays = literal(value=True) if kind is Rollup.TOTAL else hour >= bindparam("recent", type_=Integer)
     grouped = {
         "kind": case((stays, int(kind)), else_=int(kind) + BY_DAY),
         "bucket": case((stays, hour), else_=hour - hour % _HOURS_A_DAY),
         **{f"key{number}": _key(name) for number, name in enumerate(KEYS[kind], 1)},
     }
     told = select(
-        literal(application_id).label("application_id"),
+        _APPLICATION.label("application_id"),
         *(value.label(name) for name, value in grouped.items()),
         *(value.label(name) for name, value in _sums().items()),
     )
-    _add(connection, told.select_from(source).where(*conditions).group_by(*grouped))
+    return _adding(dialect, told.select_from(source).where(*conditions).group_by(*grouped))
 
 
-def _source(application_id: int, taken: Sequence[int], kind: Rollup) -> tuple[FromClause, list[ColumnElement[bool]]]:
-    conditions = [requests.c.application_id == application_id, requests.c.batch.in_(taken)]
+def _source(kind: Rollup) -> tuple[FromClause, list[ColumnElement[bool]]]:
+    conditions = [*_OF_BATCHES]
     if kind in _OF_USE_CASES:
         conditions.append(requests.c.use_case_key != NONE)
     if kind not in _OF_LIMITS:
@@ -185,7 +196,8 @@ def _source(application_id: int, taken: Sequence[int], kind: Rollup) -> tuple[Fr
         request_limits.c.application_id == requests.c.application_id,
         request_limits.c.request_id == requests.c.request_id,
     )
-    conditions += [request_limits.c.application_id == application_id, request_limits.c.batch.in_(taken)]
+    taken = request_limits.c.batch.in_(bindparam("taken", expanding=True))
+    conditions += [request_limits.c.application_id == _APPLICATION, taken]
     return request_limits.join(requests, charged), conditions
 
 
@@ -212,11 +224,11 @@ def _sums() -> dict[str, ColumnElement[int]]:
     }
 
 
-def _add(connection: Connection, told: Select[Any]) -> None:
-    """Add sums to those that are there."""
-    adding = upsert(connection, rollups).from_select([column.name for column in told.selected_columns], told)
+def _adding(dialect: str, told: Select[Any]) -> Upsert:
+    """Return the statement that adds sums to those that are there."""
+    adding = upsert(dialect, rollups).from_select([column.name for column in told.selected_columns], told)
     added = {name: rollups.c[name] + adding.excluded[name] for name in SUMS}
-    connection.execute(adding.on_conflict_do_update(index_elements=list(_PRIMARY), set_=added))
+    return adding.on_conflict_do_update(index_elements=list(_PRIMARY), set_=added)
 
 
 _VALUES: dict[Extreme, ColumnElement[int]] = {
@@ -225,8 +237,9 @@ _VALUES: dict[Extreme, ColumnElement[int]] = {
 }
 
 
-def _fold_extremes(connection: Connection, application_id: int, taken: Sequence[int], extreme: Extreme) -> None:
-    """Keep the largest of each day, those of these batches among them."""
+@cache
+def _largest(dialect: str, extreme: Extreme) -> Upsert:
+    """Return the statement that takes up the largest of each day that these batches have."""
     day = cast(requests.c.event_timestamp // clock.DAY, Integer)
     value = _VALUES[extreme]
     ranked = (
@@ -236,15 +249,18 @@ def _fold_extremes(connection: Connection, application_id: int, taken: Sequence[
             requests.c.request_id,
             func.row_number().over(partition_by=day, order_by=value.desc()).label("place"),
         )
-        .where(requests.c.application_id == application_id, requests.c.batch.in_(taken), value > 0)
+        .where(*_OF_BATCHES, value > 0)
         .subquery()
     )
     largest = select(
-        literal(application_id), literal(int(extreme)), ranked.c.day, ranked.c.value, ranked.c.request_id
+        _APPLICATION.label("application_id"),
+        literal(int(extreme)).label("kind"),
+        ranked.c.day,
+        ranked.c.value,
+        ranked.c.request_id,
     ).where(ranked.c.place <= KEPT_EXTREMES)
-    columns = ["application_id", "kind", "day", "value", "request_id"]
-    connection.execute(upsert(connection, extremes).from_select(columns, largest).on_conflict_do_nothing())
-    _trim(connection, application_id, extreme)
+    columns = [column.name for column in largest.selected_columns]
+    return upsert(dialect, extremes).from_select(columns, largest).on_conflict_do_nothing()
 
 
 def _trim(connection: Connection, application_id: int, extreme: Extreme) -> None:
@@ -276,5 +292,6 @@ def compact(connection: Connection, application_id: int) -> None:
         *(value.label(name) for name, value in grouped.items()),
         *(cast(func.sum(rollups.c[name]), BigInteger).label(name) for name in SUMS),
     )
-    _add(connection, told.where(old).group_by(*(value for value in grouped.values())))
+    adding = _adding(connection.dialect.name, told.where(old).group_by(*(value for value in grouped.values())))
+    connection.execute(adding)
     connection.execute(delete(rollups).where(old))

@@ -49,7 +49,7 @@ def set_score(
         "created_timestamp": now,
         "updated_timestamp": now,
     }
-    setting = upsert(connection, table).values(row)
+    setting = upsert(connection.dialect.name, table).values(row)
     changed = {"score": setting.excluded.score, "updated_timestamp": setting.excluded.updated_timestamp}
     connection.execute(setting.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed))
 

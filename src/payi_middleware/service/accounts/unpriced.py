@@ -94,7 +94,7 @@ def _count(
 
 
 def _add(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    adding = upsert(connection, unpriced)
+    adding = upsert(connection.dialect.name, unpriced)
     columns, new = unpriced.c, adding.excluded
     least, most = (func.min, func.max) if connection.dialect.name == "sqlite" else (func.least, func.greatest)
     changed = {

@@ -151,7 +151,7 @@ def _live(application_id: int) -> Select[Any]:
 
 
 def _changed(connection: Connection, application_id: int) -> None:
-    adding = upsert(connection, price_revisions).values(application_id=application_id, revision=1)
+    adding = upsert(connection.dialect.name, price_revisions).values(application_id=application_id, revision=1)
     more = {"revision": price_revisions.c.revision + 1}
     connection.execute(adding.on_conflict_do_update(index_elements=["application_id"], set_=more))
 

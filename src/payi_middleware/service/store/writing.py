@@ -17,9 +17,9 @@ _AT_ONCE = 10_000
 Upsert = PostgresqlInsert | SqliteInsert
 
 
-def upsert(connection: Connection, table: Table) -> Upsert:
-    """Begin an INSERT that may say what is done about rows that exist."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+def upsert(dialect: str, table: Table) -> Upsert:
+    """Begin an INSERT that may say what is done about rows that exist; `dialect` is its name."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -27,7 +27,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     Rows come sorted by their key: two transactions that insert the same ones would wait for each other otherwise.
     """
-    connection.execute(upsert(connection, table).on_conflict_do_nothing(), rows)
+    connection.execute(upsert(connection.dialect.name, table).on_conflict_do_nothing(), rows)
 
 
 def portions(values: Sequence[_T], each: int = 1) -> Iterator[Sequence[_T]]:
