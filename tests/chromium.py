@@ -22,8 +22,8 @@ _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 def launched() -> Iterator[Browser]:
     """Start a real Chromium, without a window. Without one a test is skipped; on CI, it fails.
 
-    While it is open, the thread counts as one with a running event loop, and whatever starts another there fails: so fixtures
-    keep it for a module at most, as a session goes on with modules that do.
+    While it is open, its thread counts as one with a running event loop, and whatever starts another there fails: so
+    fixtures keep it for a module at most, as a session goes on with modules that do.
     """
     path = which("chromium") or which("chromium-browser") or which("google-chrome")
     if path is None:

@@ -43,8 +43,21 @@ def table(output: str) -> dict[str, Sequence[str]]:
     return {row[0]: row[1:] for row in rows if row and row[0] in {"alice", "bob", "total"}}
 
 
-def test_the_demo_shows_what_each_response_and_each_user_cost() -> None:
-    done = demo()
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo may leave something, if it does."""
+    made = tmp_path_factory.mktemp("home")
+    (made / "temporary").mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def done(home: Path) -> "subprocess.CompletedProcess[str]":
+    """A demo that has ended."""
+    return demo(HOME=str(home), XDG_STATE_HOME=str(home / "state"), TMPDIR=str(home / "temporary"))
+
+
+def test_the_demo_shows_what_each_response_and_each_user_cost(done: "subprocess.CompletedProcess[str]") -> None:
     assert (done.returncode, done.stderr) == (0, "")
     exchanges = re.findall(
         r"^(FastAPI|Flask) +POST (/\w+) +(alice|bob) +(\d+)  Stand-in answer to: ", done.stdout, re.MULTILINE
@@ -61,13 +74,9 @@ def test_the_demo_shows_what_each_response_and_each_user_cost() -> None:
     assert max(map(len, done.stdout.splitlines())) <= screen.WIDTH
 
 
-def test_the_demo_leaves_nothing_behind(tmp_path: Path) -> None:
-    home, temporary = tmp_path / "home", tmp_path / "temporary"
-    home.mkdir()
-    temporary.mkdir()
-    done = demo(HOME=str(home), XDG_STATE_HOME=str(home / "state"), TMPDIR=str(temporary))
+def test_the_demo_leaves_nothing_behind(done: "subprocess.CompletedProcess[str]", home: Path) -> None:
     assert done.returncode == 0, done.stderr
-    assert [*home.iterdir(), *temporary.iterdir()] == []
+    assert list(home.rglob("*")) == [home / "temporary"]
 
 
 def test_a_second_demo_adds_to_the_ledger_it_is_given(tmp_path: Path) -> None:
@@ -78,8 +87,9 @@ def test_a_second_demo_adds_to_the_ledger_it_is_given(tmp_path: Path) -> None:
     assert [table(done.stdout)["total"][0] for done in (first, second)] == ["16", "32"]
 
 
-def test_the_demo_ends_with_the_address_of_a_dashboard_that_it_has_looked_at() -> None:
-    done = demo()
+def test_the_demo_ends_with_the_address_of_a_dashboard_that_it_has_looked_at(
+    done: "subprocess.CompletedProcess[str]",
+) -> None:
     (url,) = re.findall(r"The dashboard, with all of that: (http://127\.0\.0\.1:\d+/)$", done.stdout, re.MULTILINE)
     assert done.stdout.index("The ledger, per user:") < done.stdout.index(url)
     with pytest.raises(httpx.ConnectError):

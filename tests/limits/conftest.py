@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from payi_middleware import Settings
+from payi_middleware import Settings, meter
 from payi_middleware.service.ledger import Ledger
 from tests.service_proxy.serving import KEY, service
 
@@ -30,6 +30,7 @@ def service_url(ledger: Ledger) -> Iterator[str]:
     """Where the service is served."""
     with service(ledger) as url:
         yield url
+        meter.close_all()  # while there is still somebody to report to
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_readers_go_on_while_others_write(ledger: Ledger) -> None:
 
 
 # It says how many bulks were booked, and goes on until it is killed.
+TURNS = 5
 FILLER = """
 import sys
 from payi_middleware.service.ledger import Ledger
@@ -135,7 +136,7 @@ with Ledger(sys.argv[1]) as ledger:
 
 def test_processes_killed_while_they_write_leave_books_that_agree(database: str) -> None:
     dice = random.Random()
-    for turn in range(8):
+    for turn in range(TURNS):
         command = [sys.executable, "-c", FILLER, database, str(turn)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -149,7 +150,7 @@ def test_processes_killed_while_they_write_leave_books_that_agree(database: str)
         totals = ledger.limit("one")["totals"]
         booked = ledger.requests(limit=100_000)
         assert len(booked) % 20 == 0
-        assert len(booked) >= 20 * 8
+        assert len(booked) >= 20 * TURNS
         assert totals["requests"]["total"] == len(booked)
         assert totals["cost"]["total"]["base"] == len(booked) * COST
         assert len({record.provider_response_id for record in booked}) == len(booked)

@@ -194,7 +194,9 @@ def test_a_callable_that_fails_leaves_the_stream_alone(streamed: Doors, options:
 
 
 def test_a_result_that_does_not_come_in_time_is_pending(streamed: Doors, options: Options) -> None:
-    settings = Settings(**{**options, "stream_wait": 0.0}, sse_summary=True, base_url="http://127.0.0.1:9")
+    settings = Settings(
+        **{**options, "stream_wait": 0.0, "shutdown_timeout": 0.1}, sse_summary=True, base_url="http://127.0.0.1:9"
+    )
 
     assert summary_in(streamed(b"data: x\n\n", settings=settings)[-1]).status == "pending"
 

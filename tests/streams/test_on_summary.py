@@ -222,7 +222,9 @@ def test_an_async_function_is_awaited_even_if_the_request_was_cancelled(options:
 
 
 def test_a_result_that_does_not_come_in_time_is_told_as_pending(options: Options, told: Told, ask: Ask) -> None:
-    settings = Settings(**{**options, "stream_wait": 0.0}, base_url="http://127.0.0.1:9", on_summary=told)
+    settings = Settings(
+        **{**options, "stream_wait": 0.0, "shutdown_timeout": 0.1}, base_url="http://127.0.0.1:9", on_summary=told
+    )
     serve(PayiMiddleware(answering(ask), settings), http_scope())
 
     assert told.next().status == "pending"
