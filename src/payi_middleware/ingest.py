@@ -204,6 +204,7 @@ class IngestClient:
         with self._lock:
             if self._client is None:
                 with uncut:
+                    "a".encode("idna")  # has it loaded, which looking up a host's address does otherwise
                     self._library = importlib.import_module("httpx2" if importlib.util.find_spec("httpx2") else "httpx")
                     self._client = self._library.Client(
                         timeout=self._timeout,

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from threading import Event
 
 from payi_middleware import Settings
 from payi_middleware.journal import BacklogError, DeadLetter, dead_letters, processes
-
-
-def until(met: Callable[[], bool]) -> None:
-    """Wait until a condition is met, which takes milliseconds unless something is broken."""
-    pause = Event()
-    for _ in range(6000):
-        if met():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not come to this")
 
 
 def databases(settings: Settings) -> list[Path]:

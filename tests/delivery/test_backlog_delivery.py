@@ -23,8 +23,9 @@ from payi_middleware.meter import Meter
 from tests.delivery.backlogged import call
 from tests.delivery.counting import Counting, counting_server
 from tests.delivery.ingest_server import PAYI_KEY, Ingest
-from tests.delivery.left import stored, until
+from tests.delivery.left import stored
 from tests.transport.calling import KEY, MESSAGES
+from tests.waiting import until
 
 MANY = 40_000
 """Calls in the long outage; `benchmarks/outage.py` makes those of an hour."""

@@ -18,8 +18,9 @@ from payi_middleware.demo.provider import Provider
 from payi_middleware.ingest import IngestClient
 from payi_middleware.meter import Meter
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, Refusal
-from tests.delivery.left import damage, letters, stored, until
+from tests.delivery.left import damage, letters, stored
 from tests.transport.calling import KEY, MESSAGES
+from tests.waiting import until
 
 BLOCKING = "blocking_limit_not_allowed"
 

@@ -19,7 +19,7 @@ from payi_middleware.delivery import stock
 from tests.delivery.backlogged import call
 from tests.delivery.counting import Counting, counting_server
 from tests.delivery.ingest_server import PAYI_KEY
-from tests.delivery.left import until
+from tests.waiting import until
 
 HOUR = 3600
 

@@ -29,6 +29,7 @@ from tests.providers.wires import as_events
 from tests.transport.calling import CHAT as CHAT_CALL
 from tests.transport.calling import KEY, MESSAGE, PROMPT, STREAMED, stand_in
 from tests.transport.serving import unused_port
+from tests.waiting import until
 
 CHAT = Match("openai.chat", "system.openai", "openai")
 MESSAGES = Match("anthropic.messages", "system.anthropic", "anthropic")
@@ -312,6 +313,7 @@ def test_no_file_of_a_journal_holds_a_prompt_an_answer_or_a_key(provider: Provid
             list(claude.messages.create(**MESSAGE, stream=True))
         records = check_clean(journal)
         meter.close()
+        until(lambda: any(journal.rglob("*.db")))
         rows = check_clean(journal)
 
     assert sorted(path.suffix for path in records if path.suffix == ".spool") == [".spool"]

@@ -17,7 +17,8 @@ from payi_middleware.meter import Meter
 from tests.delivery.backlogged import absorb, call
 from tests.delivery.counting import Counting, counting_server
 from tests.delivery.ingest_server import PAYI_KEY
-from tests.delivery.left import databases, stored, until
+from tests.delivery.left import databases, stored
+from tests.waiting import until
 
 
 @pytest.fixture

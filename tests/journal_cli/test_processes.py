@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,7 @@ from payi_middleware.demo.provider import Provider
 from tests.delivery.ingest_server import Ingest
 from tests.journal_cli.leaving import app, command, service
 from tests.transport.calling import PROMPT
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(1200):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come to pass within a minute")
+from tests.waiting import until
 
 
 def status(journal: Path) -> dict[str, Any]:
@@ -83,10 +73,10 @@ def test_a_living_process_delivers_its_dead_letters_once_they_are_put_back(
         done = command("retry", "--all", journal=journal)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == "Put back: 3. The processes that have them deliver them within a minute.\n"
-        wait_until(lambda: len(booked(ingest)) == 3)
+        until(lambda: len(booked(ingest)) == 3)
         living.end()
     assert booked(ingest) == {request.response_id for request in provider.requests}
-    wait_until(lambda: not processes(journal))
+    until(lambda: not processes(journal))
 
 
 def test_ended_processes_dead_letters_are_delivered_by_the_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from payi_middleware.demo.provider import Provider
 from tests.delivery.ingest_server import Ingest
 from tests.doors.asgi_server import run_python
 from tests.lifecycle.company import Stage, asked_of, assert_booked_once, booked, sent_ids
+from tests.redis_server import REDIS_URL, need_redis
 
 
 @pytest.fixture
@@ -146,3 +148,47 @@ def test_a_child_that_is_forked_while_a_thread_of_ours_loads_something_can_load_
     done = run_python(tmp_path, "-c", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert {record.provider_response_id for record in booked(ledger_path)} == set(asked_of(provider))
+
+
+_WATCH_LOADING = """
+import json, sys, threading, warnings
+import httpx
+import payi_middleware as payi
+from payi_middleware.forks import uncut
+
+unguarded = []
+
+class Watch:
+    "Sees every import that a fork would not wait for."
+    def find_spec(self, name, path=None, target=None):
+        thread = threading.current_thread()
+        if thread.name.startswith("payi-") and not uncut._depths.get(thread.ident):
+            unguarded.append(f"{{name}} in {{thread.name}}")
+
+payi.instrument(payi.Settings(**json.loads({settings!r})))
+sys.meta_path.insert(0, Watch())
+call = dict(model="gpt-4o-mini", messages=[dict(role="user", content="Hi")])
+with httpx.Client() as client:
+    for limit_ids in ([], ["budget"]):
+        with payi.track_context(limit_ids=limit_ids):
+            for stream in (False, True):
+                client.post({url!r}, json={{**call, "stream": stream}})
+            client.post({url!r}, content=b"{{")
+assert payi.flush(30)
+payi.meter.close_all()
+print(json.dumps(unguarded))
+"""
+
+
+@pytest.mark.parametrize("to", ["ledger", "service", "service and redis"])
+def test_a_fork_waits_for_whatever_a_thread_of_ours_loads(
+    to: str, provider: Provider, ledger_path: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    told = {"ledger": str(ledger_path)} if to == "ledger" else settings
+    if to.endswith("redis"):
+        need_redis()
+        told = {**told, "redis_url": REDIS_URL}
+    script = _WATCH_LOADING.format(settings=json.dumps(told), url=f"{provider.openai_url}/chat/completions")
+    done = run_python(tmp_path, "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []

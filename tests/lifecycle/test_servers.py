@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
+import httpx
 import pytest
 
 from payi_middleware.demo.provider import Provider
@@ -25,7 +26,10 @@ def ask_until(server: Server, processes: int, between: Callable[[], object] = la
     while len(seen) < processes:
         assert monotonic() < deadline, seen
         between()
-        answer = server.ask()
+        try:
+            answer = server.ask()
+        except httpx.TransportError:  # taken by a worker that was about to be replaced
+            continue
         ids.append(answer["id"])
         seen.add(answer["pid"])
     return ids
@@ -52,7 +56,7 @@ def test_every_worker_delivers_its_own(
     with serving([*COMMANDS[server], *more], settings, STAND_IN_URL=provider.openai_url, **loading) as running:
         received = ask_until(running, processes)
         running.end(signal.SIGINT if server == "waitress" else signal.SIGTERM)
-    assert len(asked_of(provider)) == len(received) + len(loading)
+    assert len(asked_of(provider)) >= len(received) + len(loading)
     assert_each_sent_once(ingest, provider, received)
 
 

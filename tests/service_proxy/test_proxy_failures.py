@@ -6,8 +6,6 @@ import json
 import socket
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from payi_middleware.service.proxy.settling import Settlement
 from payi_middleware.service.store.schema import limits as limits_table
 from tests.transport.bedrock import Bedrock, Reply, whole
 from tests.transport.serving import unused_port
+from tests.waiting import until
 
 from .serving import KEY, LOCAL, headers, served, service
 from .upstreams import SSE, Line, chunked, wire
@@ -67,15 +66,6 @@ def read_until_it_breaks(url: str, provider: str, path: str) -> bytes:
     with pytest.raises(httpx.RemoteProtocolError):
         read()
     return b"".join(received)
-
-
-def eventually(holds: Callable[[], Any]) -> Any:
-    """Wait for what becomes true on another thread, and return it."""
-    ends = time.monotonic() + 60
-    while not (found := holds()):
-        assert time.monotonic() < ends, "it never became true"
-        time.sleep(0.01)
-    return found
 
 
 def test_a_provider_that_nobody_listens_for_is_a_bad_gateway(ledger: Ledger) -> None:
@@ -167,7 +157,7 @@ def test_a_caller_who_leaves_in_a_stream_closes_the_providers_and_pays_for_what_
         ):
             assert next(response.iter_raw()).startswith(b"event: message_start")
         assert closed.wait(60)
-        (record,) = eventually(ledger.requests)
+        (record,) = until(ledger.requests)
 
     assert not record.failed
     assert record.units == {"text": {"input": 10, "output": 1}}
@@ -190,7 +180,7 @@ def test_a_caller_who_leaves_before_the_answer_closes_the_providers_connection(s
             caller.sendall("\r\n".join([*lines, "", ""]).encode() + ASKED)
             assert arrived.wait(60)
         assert closed.wait(60)
-        (record,) = eventually(sqlite.requests)
+        (record,) = until(sqlite.requests)
 
     assert (record.failed, record.properties["system.failure"]) == (True, "ClientDisconnect")
 
@@ -268,7 +258,7 @@ def test_an_answer_does_not_wait_for_long_for_its_result(
         assert sqlite.requests() == []
         other.execute("ROLLBACK")
         other.close()
-        (record,) = eventually(sqlite.requests)
+        (record,) = until(sqlite.requests)
 
     assert record.provider_response_id == "c1"
 
@@ -298,9 +288,9 @@ def test_what_the_ledger_does_not_take_is_booked_later(
         answer = post(url, provider.url)
         assert (answer.status_code, answer.json()) == (200, TOLD)
         assert "not booked yet" in caplog.text
-        assert eventually(lambda: len(attempts) > 2)
+        assert until(lambda: len(attempts) > 2)
         sqlite.write(rename, "away", "payi_names")
-        (record,) = eventually(sqlite.requests)
+        (record,) = until(sqlite.requests)
 
     assert record.cost > 0
 

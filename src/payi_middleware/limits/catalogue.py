@@ -20,11 +20,13 @@ _TOKENS = 1_000
 
 def listed_rates(resource: Resource) -> Rates | None:
     """Return a resource's list prices, or None where it is not listed."""
-    if importlib.util.find_spec("genai_prices") is None:
-        return None
-    with uncut:
-        prices: Any = importlib.import_module("genai_prices")
-    category, name = resource
+    with uncut:  # it loads more of itself with each thing that it is asked for first
+        if importlib.util.find_spec("genai_prices") is None:
+            return None
+        return _listed(importlib.import_module("genai_prices"), *resource)
+
+
+def _listed(prices: Any, category: str, name: str) -> Rates | None:
     provider = provider_of(category)
     for model, _ in candidates(provider, name, None):
         text = _price(prices, provider, model, input_tokens=_TOKENS, output_tokens=_TOKENS)
