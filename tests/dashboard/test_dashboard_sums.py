@@ -148,7 +148,7 @@ def test_every_total_is_that_of_the_requests_that_match(filled: Ledger) -> None:
 
 def test_every_breakdown_has_each_name_once_with_its_sums_and_those_of_the_period_before(filled: Ledger) -> None:
     rows = stored(filled)
-    for values in FILTERS:
+    for values in [*FILTERS[:7], *FILTERS[7::2]]:  # each dimension by itself, and half of the pairs
         for group in GROUPS:
             filters = Filters(periods()[1], values)
             parts = read(filled, breakdown, filters, group)
