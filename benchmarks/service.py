@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -79,13 +80,17 @@ def item(dice: random.Random) -> dict[str, Any]:
             "text": {"input": dice.randrange(2000), "output": dice.randrange(900)},
             "text_cache_read": {"input": dice.randrange(100)},
         },
-        "event_timestamp": f"2026-11-{dice.randrange(1, 28):02d}T{dice.randrange(24):02d}:21:00.000000Z",
+        "event_timestamp": _iso(datetime.now(UTC) - timedelta(seconds=dice.randrange(600))),
         "end_to_end_latency_ms": dice.randrange(5000),
         "http_status_code": 200,
         "provider_response_id": f"chatcmpl-{uuid4().hex}",
         "provider_uri": "https://api.openai.com/v1/chat/completions",
         "properties": {"session_id": f"s{dice.randrange(5000)}"},
     }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def context(dice: random.Random) -> dict[str, Any]:
@@ -218,8 +223,8 @@ def page() -> str:
 
 Printed by `python -m benchmarks.service` on {about("sqlalchemy", "psycopg", "uvicorn")}.
 
-One process of `payi-middleware serve`, and a client on the same machine; every record counts against a limit, belongs
-to a user, an account and a use case instance, and is priced.
+One process of `payi-middleware serve`, and a client on the same machine; every record is of the last ten minutes, counts
+against a limit, belongs to a user, an account and a use case instance, is priced, and is added up for the dashboard.
 
 | store | in bulk, records/s | singly, requests/s | median at half load, ms | 99th percentile, ms | memory, MB |
 |---|---|---|---|---|---|
