@@ -223,8 +223,9 @@ def page() -> str:
 
 Printed by `python -m benchmarks.service` on {about("sqlalchemy", "psycopg", "uvicorn")}.
 
-One process of `payi-middleware serve`, and a client on the same machine; every record is of the last ten minutes, counts
-against a limit, belongs to a user, an account and a use case instance, is priced, and is added up for the dashboard.
+One process of `payi-middleware serve`, and a client on the same machine; every record is of the last ten minutes,
+counts against a limit, belongs to a user, an account and a use case instance, is priced, and is added up for the
+dashboard.
 
 | store | in bulk, records/s | singly, requests/s | median at half load, ms | 99th percentile, ms | memory, MB |
 |---|---|---|---|---|---|

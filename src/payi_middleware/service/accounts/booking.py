@@ -22,7 +22,7 @@ from payi_middleware.service.store import clock
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.names import Kind, Known, key_of, pair
 from payi_middleware.service.store.schema import batches, request_limits, requests
-from payi_middleware.service.store.writing import portions
+from payi_middleware.service.store.writing import insert_all, portions
 from payi_middleware.service.units import Counts, as_json, tokens
 
 from . import limits, use_cases
@@ -33,8 +33,6 @@ _STORED = select(requests).where(
     requests.c.application_id == bindparam("application"),
     requests.c.response_key.in_(bindparam("named", expanding=True)),
 )
-_INSERT_REQUESTS = insert(requests)
-_INSERT_LIMITS = insert(request_limits)
 _INSERT_BATCH = insert(batches)
 _MOST_QUANTA = 10**24
 """A billion dollars: a mistake in one request, and sums of many such would leave 64 bits."""
@@ -157,11 +155,11 @@ class _Booking:
         charges = Charges(locked.values())
         rows = [self._row(number, one, charges, entered) for number, one in enumerate(accepted)]
         # Sorted, so that two transactions that hold the same responses do not wait for each other.
-        self._connection.execute(_INSERT_REQUESTS, sorted(rows, key=_by_response))
+        insert_all(self._connection, requests, sorted(rows, key=_by_response))
         if sums := charges.sums():
             limits.charge(self._connection, self._application_id, sums)
         if charged := list(self._charged(rows)):
-            self._connection.execute(_INSERT_LIMITS, charged)
+            insert_all(self._connection, request_limits, charged)
         self._known.write(self._connection, self._application_id, set(names_in(rows)))
         batch = {"application_id": self._application_id, "batch": self._batch, "requests": len(rows)}
         self._connection.execute(_INSERT_BATCH, batch)
