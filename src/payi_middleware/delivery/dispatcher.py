@@ -207,12 +207,10 @@ class Dispatcher:
             return Job([self.stock.pop()], single=True)
         if self._bulks >= _PARALLEL_BULKS:
             return None
-        if sink.tells_results:
-            return self._bulk()
         oldest = waiting[0]
-        if oldest.wanted and len(waiting) <= 2 * self._most_senders:
+        if oldest.wanted and not sink.tells_results and len(waiting) <= 2 * self._most_senders:
             return Job([self.stock.pop()], single=True)
-        due = oldest.wanted or self.stock.awaited or len(waiting) >= _COMPANY
+        due = self.stock.awaited or len(waiting) >= _COMPANY or any(one.wanted for one in waiting)
         return self._bulk() if due or monotonic() - oldest.since >= _LINGER else None
 
     def _bulk(self) -> Job:
