@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from payi_middleware import IngestError, IngestTimeoutError, Settings, flush, instrument, result_of
-from payi_middleware.delivery import stock
+from payi_middleware.delivery import dispatcher, stock
 from payi_middleware.demo.provider import Provider
 from payi_middleware.meter import Meter
 from tests.delivery.backlogged import call
@@ -357,3 +357,21 @@ def _takes(most: int, held_until: Event | None) -> Callable[[int], bool]:
         return count <= most
 
     return takes
+
+
+@pytest.mark.parametrize("tells_results", [True, False])
+def test_reports_that_nobody_waits_for_go_together(
+    ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch, tells_results: bool
+) -> None:
+    monkeypatch.setattr(dispatcher, "_LINGER", 3600.0)
+    ingest.tells_results = tells_results
+    instrument(remote.model_copy(update={"headers": "off"}))
+    with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
+        for count in (1, 2, 5):  # the first ones go singly, until the service is known
+            ingest.received.clear()
+            for _ in range(count):
+                client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+            assert flush(30)
+
+    (request,) = ingest.received
+    assert len(request.body) == 5

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import openai
 import pytest
-from starlette.testclient import TestClient
 
 from payi_middleware import (
     IngestConnectionError,
@@ -26,12 +25,12 @@ from payi_middleware import (
 from payi_middleware import ingest as report_by_hand
 from payi_middleware.demo.provider import Provider
 from payi_middleware.meter import Meter, meter_for
+from tests.delivery.asking import ANSWER, ask_app
 from tests.delivery.fault_proxy import FAULTS, Fault, FaultProxy, fault_proxy
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
 from tests.transport.calling import KEY, MESSAGES
 from tests.transport.serving import unused_port
 
-ANSWER = "Stand-in answer to: Which city is the capital of Norway?"
 MakeApp = Callable[[Settings], PayiMiddleware]
 LASTING: tuple[Fault, ...] = ("hang", "trickle")
 HARMLESS: tuple[Fault, ...] = ("pass", "slow")
@@ -69,22 +68,6 @@ def _call(provider: Provider, count: int = 1) -> list[Any]:
     return answers
 
 
-def _ask(app: PayiMiddleware) -> dict[str, str]:
-    """Ask the app, within a time that is far below `header_wait`."""
-    headers: dict[str, str] = {}
-    done = Event()
-
-    def ask() -> None:
-        response = TestClient(app).get("/ask")
-        assert (response.status_code, response.text) == (200, ANSWER)
-        headers.update(response.headers)
-        done.set()
-
-    Thread(target=ask, daemon=True).start()
-    assert done.wait(60), "the response did not start"
-    return headers
-
-
 def _assert_booked_once(ingest: Ingest, provider: Provider, meter: Meter) -> None:
     """Everything the provider was asked is in the ledger once, charged once, counted once, and nothing else is."""
     assert meter.flush(30)
@@ -108,13 +91,13 @@ def test_an_app_whose_reports_meet_a_fault_answers_as_without_us_and_they_arrive
     app = make_app(settings)
     proxy.fault = fault
     for _ in range(3):
-        headers = _ask(app)
+        headers = ask_app(app)
         assert headers["x-payi-calls"] == "1"
         assert headers["x-payi-status"] == ("final" if fault in HARMLESS else "pending")
     proxy.fault = "pass"
     assert flush(30)
     _assert_booked_once(ingest, provider, meter_for(settings))
-    assert _ask(app)["x-payi-status"] == "final"
+    assert ask_app(app)["x-payi-status"] == "final"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 
 import openai
 import pytest
-from starlette.testclient import TestClient
 
 from payi_middleware import IngestRefusedError, PayiMiddleware, Settings, flush, instrument, result_of
 from payi_middleware.demo.provider import Provider
 from payi_middleware.meter import meter_for
+from tests.delivery.asking import ANSWER, ask_app
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
 from tests.transport.calling import KEY, MESSAGES
 from tests.transport.serving import unused_port
 
-ANSWER = "Stand-in answer to: Which city is the capital of Norway?"
 MakeApp = Callable[[Settings], PayiMiddleware]
 
 
@@ -29,22 +27,6 @@ def _call(client: openai.OpenAI) -> Iterator[object]:
     yield answer
 
 
-def _ask(app: PayiMiddleware) -> dict[str, str]:
-    """Ask the app, within a time that is far below the `header_wait` of these tests."""
-    headers: dict[str, str] = {}
-    done = Event()
-
-    def ask() -> None:
-        response = TestClient(app).get("/ask")
-        assert (response.status_code, response.text) == (200, ANSWER)
-        headers.update(response.headers)
-        done.set()
-
-    Thread(target=ask, daemon=True).start()
-    assert done.wait(30), "the response did not start"
-    return headers
-
-
 @pytest.mark.parametrize("mode", ["hang", "half", "html", 500, 503, 429, "html 502", 401, "html 401", 400, "html 413"])
 def test_the_app_answers_as_without_us_whatever_the_service_does(
     ingest: Ingest, remote: Settings, make_app: MakeApp, mode: str | int
@@ -53,7 +35,7 @@ def test_the_app_answers_as_without_us_whatever_the_service_does(
     settings = remote.model_copy(update={"header_wait": 600.0, "ingest_timeout": 0.2})
     app = make_app(settings)
     for _ in range(2):
-        headers = _ask(app)
+        headers = ask_app(app)
         assert (headers["x-payi-calls"], headers["x-payi-status"]) == ("1", "pending")
         assert headers.get("x-payi-cost-source") in (None, "estimate")
     assert ingest.asked.is_set()
@@ -63,7 +45,7 @@ def test_the_app_answers_as_without_us_when_nobody_listens(make_app: MakeApp) ->
     with unused_port() as port:
         app = make_app(Settings(base_url=f"http://127.0.0.1:{port}", header_wait=600.0, shutdown_timeout=0.1))
         for _ in range(2):
-            assert _ask(app)["x-payi-status"] == "pending"
+            assert ask_app(app)["x-payi-status"] == "pending"
 
 
 def test_the_start_of_a_response_waits_no_longer_than_header_wait(
@@ -71,7 +53,7 @@ def test_the_start_of_a_response_waits_no_longer_than_header_wait(
 ) -> None:
     ingest.mode = "hang"
     settings = remote.model_copy(update={"header_wait": 0.05, "ingest_timeout": 600.0})
-    assert _ask(make_app(settings))["x-payi-status"] == "pending"
+    assert ask_app(make_app(settings))["x-payi-status"] == "pending"
     assert meter_for(settings).available  # it is only slow up to now
 
 
@@ -80,12 +62,12 @@ def test_nobody_waits_while_the_service_is_known_to_be_unavailable(
 ) -> None:
     settings = remote.model_copy(update={"header_wait": 600.0, "ingest_timeout": 600.0})
     app = make_app(settings)
-    assert _ask(app)["x-payi-status"] == "final"
+    assert ask_app(app)["x-payi-status"] == "final"
     ingest.mode = 500
-    assert _ask(app)["x-payi-status"] == "pending"
+    assert ask_app(app)["x-payi-status"] == "pending"
     assert not meter_for(settings).available
     ingest.mode = "hang"
-    assert _ask(app)["x-payi-status"] == "pending"
+    assert ask_app(app)["x-payi-status"] == "pending"
 
 
 @pytest.mark.usefixtures("short_pauses")
@@ -148,7 +130,7 @@ def test_a_wrong_key_is_refused_by_the_service_and_the_app_goes_on(
     ingest: Ingest, remote: Settings, make_app: MakeApp
 ) -> None:
     settings = Settings(base_url=ingest.url, api_key="another", header_wait=10.0)
-    assert _ask(make_app(settings))["x-payi-status"] == "pending"
+    assert ask_app(make_app(settings))["x-payi-status"] == "pending"
     stats = meter_for(settings).stats()
     assert (stats["refused"], stats["last_error"]) == (1, "HTTP 401 invalid_api_key")
 

@@ -49,11 +49,8 @@ __all__ = [
     "waiting",
 ]
 
-_BATCHES_AT_ONCE = 200
-_REQUESTS_AT_ONCE, _WHILE_MANY_WAIT, _MANY = 150, 2_000, 1_000
-"""What one transaction adds up: SQLite lets nobody else write for as long, some 10 ms. Where many have come, there are
-no single requests to be kept waiting, and what is added up together costs less each.
-"""
+_BATCHES_AT_ONCE, _REQUESTS_AT_ONCE = 200, 150
+"""What one transaction adds up: nobody else writes to SQLite for as long, some 20 ms. More would cost as much each."""
 HOURS_KEPT = 50
 """Hours that stay hours: what is older is by day."""
 _HOURS_A_DAY = 24
@@ -152,12 +149,10 @@ def _take(connection: Connection, application_id: int) -> list[int]:
     if connection.scalar(select(own).where(own).with_for_update(skip_locked=True)) is None:
         return []
     oldest = select(batches.c.batch, batches.c.requests).where(batches.c.application_id == application_id)
-    rows = connection.execute(oldest.order_by(batches.c.batch).limit(_BATCHES_AT_ONCE)).all()
-    most = _WHILE_MANY_WAIT if sum(row.requests for row in rows) > _MANY else _REQUESTS_AT_ONCE
     taken: list[int] = []
     count = 0
-    for row in rows:
-        if taken and count + row.requests > most:
+    for row in connection.execute(oldest.order_by(batches.c.batch).limit(_BATCHES_AT_ONCE)):
+        if taken and count + row.requests > _REQUESTS_AT_ONCE:
             break
         taken.append(row.batch)
         count += row.requests
