@@ -91,13 +91,16 @@ class Metering:
         """Have a stream tell its usage that would not do so unasked."""
         exchange, request = self.exchange, self.sent
         try:
-            if exchange is not None and exchange.may_ask_for_usage(request.url.query.decode("ascii")):
-                self._ask_for_usage(request, exchange.request)
+            body = None if exchange is None else exchange.request
+            if body is None or b'"stream"' not in body or exchange is None:
+                return
+            if exchange.may_ask_for_usage(request.url.query.decode("ascii")):
+                self._ask_for_usage(request, body)
         except Exception as error:  # noqa: BLE001 - fail open: it is sent as the app wrote it
             warn("asking", "A stream could not be asked for its usage: %s", type(error).__name__)
 
-    def _ask_for_usage(self, request: Any, body: bytes | None) -> None:
-        body = asking_for_usage(body)
+    def _ask_for_usage(self, request: Any, asked: bytes) -> None:
+        body = asking_for_usage(asked)
         if body is not None and not is_signed(request.headers):
             self._asked = True
             self.sent = type(request)(

@@ -15,7 +15,7 @@ from weakref import ref
 
 from .annotations import NOTHING, Annotations, override
 from .calls import Call
-from .context import RequestScope, current_frame, process_defaults
+from .context import Frame, RequestScope, current_frame, process_defaults
 from .forks import after_fork
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
@@ -47,6 +47,7 @@ class Exchange:
 
     Args:
         match: which provider and API it is.
+        frame: what is in force where it is made.
         provider_uri: scheme, host and path.
         module: the SDK that makes the call, if it says.
         request: the request's body, if it is in memory.
@@ -100,6 +101,7 @@ class Exchange:
         self,
         owner: Owner,
         match: Match,
+        frame: Frame | None,
         *,
         provider_uri: str,
         module: str | None,
@@ -112,9 +114,8 @@ class Exchange:
         self.module = module
         self.request = request
         self.call_annotations = annotations
-        frame = current_frame()
-        self.scope: RequestScope | None = frame.scope if frame is not None else None
-        self._in_force = frame.annotations if frame is not None else process_defaults
+        self.scope: RequestScope | None = None if frame is None else frame.scope
+        self._in_force = process_defaults if frame is None else frame.annotations
         self._known: Annotations | None = None
         self.call = Call()
         self.reader: Reader | None = None
@@ -136,7 +137,7 @@ class Exchange:
         self._first_token: float | None = None
         self._first_completion: float | None = None
         self._ended: float | None = None
-        current = self.annotations
+        current = override(self._in_force(), annotations)
         if self.scope is None or self.scope.identified:
             self._known = current
         self.inline = (current.report or owner.report) == "inline"
@@ -176,11 +177,12 @@ class Exchange:
     @property
     def durations(self) -> tuple[int | None, int | None, int | None]:
         """Milliseconds to the end, to the first token and to that of the visible answer; None where that never came."""
-        end, token, completion = map(self._milliseconds, (self._ended, self._first_token, self._first_completion))
-        return end, token, completion
-
-    def _milliseconds(self, moment: float | None) -> int | None:
-        return None if moment is None else round((moment - self._started) * 1000)
+        start, end, token, completion = self._started, self._ended, self._first_token, self._first_completion
+        return (
+            None if end is None else round((end - start) * 1000),
+            None if token is None else round((token - start) * 1000),
+            None if completion is None else round((completion - start) * 1000),
+        )
 
     def may_ask_for_usage(self, query: str) -> bool:
         """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
@@ -257,6 +259,8 @@ class Exchange:
             complete: the provider has said everything, as opposed to the app having stopped listening.
             finalising: the garbage collector calls, on any thread, maybe one that holds a lock of ours.
         """
+        if not self._open:  # as at most of the ends that one call has; only `pop` tells which of two at once is first
+            return
         try:
             self._open.pop()
         except IndexError:
@@ -363,7 +367,8 @@ def begin(
         body: the request's body, or None where it is not in memory.
         annotations: what the app put on the call itself.
     """
-    owner = current_owner()
+    frame = current_frame()
+    owner = owner_in(frame)
     if owner is None:
         return None
     match = recognise(method, host, port, path, headers, owner.providers)
@@ -372,6 +377,7 @@ def begin(
     return Exchange(
         owner,
         match,
+        frame,
         provider_uri=f"{scheme}://{host}{'' if port is None else f':{port}'}{path}",
         module=_module(headers.get("user-agent")),
         request=body,
@@ -381,8 +387,12 @@ def begin(
 
 def current_owner() -> Owner | None:
     """Return who receives the calls made here: the app whose request is being served, else the process's default."""
-    frame = current_frame()
-    owner: Owner | None = frame.scope.owner if frame is not None else None
+    return owner_in(current_frame())
+
+
+def owner_in(frame: Frame | None) -> Owner | None:
+    """Return who receives the calls made where this is in force."""
+    owner: Owner | None = None if frame is None else frame.scope.owner
     return owner if owner is not None else _default_owner()
 
 

@@ -38,6 +38,9 @@ def may_be_inference(url: Any) -> bool:
 def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async metered transport of one library.
 
+    A transport that is given `transport_for`, which finds the one for another URL, was chosen for one that may be an
+    inference, and does not look again.
+
     Args:
         module: `httpx` or `httpx2`.
     """
@@ -133,6 +136,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
         def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
             self._inner = inner
+            self._chosen = transport_for is not None
             self._transport_for = transport_for or (lambda _: inner)
 
         def __enter__(self) -> Any:
@@ -143,7 +147,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not may_be_inference(request.url):
+            if METERED in request.extensions or not (self._chosen or may_be_inference(request.url)):
                 return self._inner.handle_request(request)
             settle_identity()
             metering = Metering(request)
@@ -177,6 +181,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
         def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
             self._inner = inner
+            self._chosen = transport_for is not None
             self._transport_for = transport_for or (lambda _: inner)
 
         async def __aenter__(self) -> Any:
@@ -187,7 +192,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not may_be_inference(request.url):
+            if METERED in request.extensions or not (self._chosen or may_be_inference(request.url)):
                 return await self._inner.handle_async_request(request)
             await asettle_identity()
             metering = Metering(request)

@@ -194,12 +194,16 @@ class Delivery:
                 self._stats.last_error = type(error).__name__
                 if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
-        exchange.queued_bytes = exchange.size
-        self._unweighed.append(exchange.queued_bytes)
+        exchange.queued_bytes = size = exchange.size
+        if finalising:
+            self._unweighed.append(size)
+        else:
+            with self._weighing:
+                self._bytes += size
         inbox.bring(exchange)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
-        if not finalising:
+        if not finalising and (self._bytes > self._queue_bytes or inbox.qsize() > self._queue_size or self._unweighed):
             self._keep_bounds()
 
     def _take_along(self, inbox: Inbox, *, finalising: bool = False) -> None:

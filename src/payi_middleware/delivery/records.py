@@ -26,6 +26,7 @@ _VERSION = 1
 _MATCH = ("api", "category", "provider", "resource_from", "model_from_path", "publisher", "notes")
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PIECE = 32_768
+_NULL = "null"
 _FAILED = 400
 _ANSWER = tuple(spec.name for spec in fields(Answer) if spec.name not in ("usage", "function_calls"))
 _USAGE = tuple(spec.name for spec in fields(Usage))
@@ -42,37 +43,34 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     kept = None if reader is None or (exchange.status or 0) >= _FAILED else reader.kept()
     content = content_of(exchange) if exchange.content is not None else None
     failure, annotations = exchange.failure, exchange.annotations
-    told = (
-        _text_of(_opening, match),
-        _text_of(_ENCODE, model_named(match, exchange.request)),
-        _text_of(_ENCODE, exchange.provider_uri),
-        _text_of(_ENCODE, exchange.module),
-        _text_of(_ENCODE, exchange.status),
-        "null" if failure is None else _ENCODE(failure),
-        "true" if failure is None and not exchange.terminated else "false",
-        repr(exchange.begun),
-        f"[{','.join(['null' if each is None else str(each) for each in exchange.durations])}]",
-        "{}" if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user)),
-        _ENCODE(exchange.fallback_id),
-        "null" if content is None else _ENCODE((content.request, content.response)),
+    end, token, completion = exchange.durations
+    head = (
+        f"{_opening(match, model_named(match, exchange.request), exchange.provider_uri, exchange.module)},"
+        f"{_NULL if exchange.status is None else exchange.status},"
+        f"{_NULL if failure is None else _ENCODE(failure)},"
+        f"{'true' if failure is None and not exchange.terminated else 'false'},{exchange.begun!r},"
+        f"[{_NULL if end is None else end},{_NULL if token is None else token},"
+        f"{_NULL if completion is None else completion}],"
+        f"{'{}' if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user))},"
+        f"{_ENCODE(exchange.fallback_id)},"
+        f"{_NULL if content is None else _ENCODE((content.request, content.response))}"
     )
-    head = ",".join(told)
     if kept is None:
         return f"{head},null,{_ENCODE(_told(answer_of(exchange), with_content=content is not None))}]".encode()
-    return f"{head},{_text_of(_headers, tuple(kept[0].items()))},null]\n".encode() + kept[1]
+    return f"{head},{_headers(tuple(kept[0].items()))},null]\n".encode() + kept[1]
+
+
+# What comes again and again is looked up: the encoder takes longer to begin than that takes in all.
 
 
 @lru_cache(maxsize=1024)
-def _text_of(write: Callable[[Any], str], value: Any) -> str:
-    """Write down what comes again and again: the encoder takes longer to begin than the look-up takes in all."""
-    return write(value)
-
-
-def _opening(match: Match) -> str:
+def _opening(match: Match, model: str | None, provider_uri: str, module: str | None) -> str:
     named = (match.api, match.category, match.provider, match.resource_from, match.model_from_path, match.publisher)
-    return f"[{_VERSION},{_ENCODE(named)},{_ENCODE(dict(match.notes))}"
+    told = (named, dict(match.notes), model, provider_uri, module)
+    return f"[{_VERSION},{','.join(map(_ENCODE, told))}"
 
 
+@lru_cache(maxsize=1024)
 def _headers(items: tuple[tuple[str, str], ...]) -> str:
     return _ENCODE(dict(items))
 

@@ -11,7 +11,8 @@ from .answer import Answer, Asked, FunctionCall
 from .asked import model_named, read_request
 from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
-from .reader import Reader, open_reader
+from .opening import open_reader
+from .reader import Reader
 from .usage import Usage, units
 
 __all__ = [

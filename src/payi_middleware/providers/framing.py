@@ -9,10 +9,11 @@ from .json_objects import JsonObjects
 from .wire import Events
 from .wiring import Framing
 
-__all__ = ["Frames", "frames_of", "is_opaque", "is_stream"]
+__all__ = ["Frames", "comes_whole", "frames_of", "is_json", "is_opaque", "is_stream"]
 
 _SSE_STARTS = b"deir:\xef"  # data, event, error, id, retry, a comment, a byte order mark
 _LINES = ("ndjson", "jsonl", "stream+json")
+_JSON = "application/json"
 _OPAQUE = ("audio/", "image/", "video/")
 
 
@@ -34,6 +35,16 @@ def is_opaque(content_type: str) -> bool:
 def is_stream(content_type: str) -> bool:
     """Return whether the content type announces events that should be read as they come."""
     return "stream" in content_type or any(kind in content_type for kind in _LINES)
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether the content type announces one JSON text, as most answers are that are no stream."""
+    return content_type == _JSON or content_type.lower().partition(";")[0].rstrip() == _JSON
+
+
+def comes_whole(first: bytes, framing: Framing) -> bool:
+    """Return whether what is announced as JSON and begins like this is what `frames_of` takes for no stream."""
+    return first == b"{" or (first == b"[" and framing == "events")
 
 
 def frames_of(first: bytes, content_type: str, framing: Framing) -> Frames | None:

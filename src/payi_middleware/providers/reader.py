@@ -12,12 +12,11 @@ from .family import Family, failed, without_usage
 from .framing import Frames, frames_of, is_opaque, is_stream
 from .json_objects import JsonObjects
 from .match import Match
-from .registry import FORMATS
 from .values import carve, loads, loads_first, text
 from .wire import ELEMENT, Body, each_element
 from .wiring import Format
 
-__all__ = ["Reader", "open_reader"]
+__all__ = ["AnyReader", "Reader"]
 
 _PIECE = 32_768
 _RAW_LIMIT = 262_144
@@ -55,12 +54,7 @@ class Reader(Protocol):
         """Return what the exchange told. Never raises."""
 
 
-def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
-    """Return a reader for the response to a matched request; `headers` is read by lower-case name."""
-    return _Reader(FORMATS[match.api], match, status, headers)
-
-
-class _Reader:
+class AnyReader:
     """Decode, tell a stream from a JSON body by its first byte, and hand events to the family as they come.
 
     A compressed JSON body stays compressed until `finish`, so that the app's thread does not pay for inflating it. For

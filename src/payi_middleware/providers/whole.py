@@ -1,0 +1,94 @@
+"""An answer that comes whole: kept as it comes, and read once it is there, on whichever thread asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .answer import Answer
+from .framing import comes_whole
+from .match import Match
+from .reader import AnyReader
+from .wiring import Format
+
+__all__ = ["Whole"]
+
+_MOST_HELD = 262_144
+_OPENING = (b"{", b"[")
+
+
+class Whole:
+    """Keep what comes as long as its first byte agrees with its content type, so that the app's thread does no more.
+
+    Where it does not, or where more comes than may be held, any other reader takes over with all that has come.
+    """
+
+    __slots__ = ("_chunks", "_encoded", "_headers", "_held", "_inner", "_match", "_reading", "_status")
+
+    def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
+        self._reading = reading
+        self._match = match
+        self._status = status
+        self._headers = headers
+        self._encoded = "content-encoding" in headers
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._inner: AnyReader | None = None
+
+    @property
+    def first_token(self) -> bool:
+        """Whether a stream's first token was seen."""
+        return self._inner is not None and self._inner.first_token
+
+    @property
+    def first_completion(self) -> bool:
+        """Whether a stream's first token of the visible answer was seen."""
+        return self._inner is not None and self._inner.first_completion
+
+    @property
+    def streams(self) -> bool:
+        """Whether it came as events after all."""
+        return self._inner is not None and self._inner.streams
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take the next raw bytes; True once, at the terminal event of what is a stream after all."""
+        if self._inner is not None:
+            return self._inner.feed(chunk)
+        if not chunk:
+            return False
+        chunks = self._chunks
+        chunks.append(chunk)
+        self._held += len(chunk) + 64
+        if self._held <= _MOST_HELD and (len(chunks) > 1 or self._encoded or self._begins_whole(chunk)):
+            return False
+        return self._take_over()
+
+    def _begins_whole(self, chunk: bytes) -> bool:
+        first = chunk[:1]
+        return comes_whole(first if first in _OPENING else chunk.lstrip()[:1], self._reading.framing)
+
+    def _take_over(self) -> bool:
+        ended = False
+        self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
+        for chunk in self._chunks:
+            ended |= inner.feed(chunk)
+        self._chunks = []
+        return ended
+
+    def kept(self) -> tuple[dict[str, str], bytes] | None:
+        """Return the headers and the body that tell all; None of what repeats the prompt."""
+        if self._inner is not None:
+            return self._inner.kept()
+        reading, headers = self._reading, self._headers
+        if reading.repeats:
+            return None
+        told = {"content-type": headers["content-type"].lower()}
+        for name in ("x-amzn-errortype", *reading.headers, "content-encoding"):
+            if value := headers.get(name):
+                told[name] = value
+        return told, b"".join(self._chunks)
+
+    def finish(self) -> Answer:
+        """Return what the exchange told."""
+        if self._inner is None:
+            self._take_over()
+        return Answer() if self._inner is None else self._inner.finish()
