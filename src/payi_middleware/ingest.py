@@ -40,7 +40,7 @@ class IngestClient:
         timeout: seconds that one attempt may take, connecting and answering each.
         connections: connections kept alive.
 
-    `tells_results` turns true when a bulk answer has results in it, which the hosted Pay-i's has not.
+    `tells_results` is told by the first bulk answer: whether it has results in it, which the hosted Pay-i's has not.
     """
 
     def __init__(self, base_url: str, api_key: str | None, *, timeout: float, connections: int) -> None:
@@ -48,7 +48,7 @@ class IngestClient:
         self._headers = {} if api_key is None else {API_KEY_HEADER: api_key}
         self._timeout = timeout
         self._connections = connections
-        self.tells_results = False
+        self.tells_results: bool | None = None
         self._leases = True
         self._client: Any = None
         self._library: Any = None

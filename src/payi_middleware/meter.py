@@ -43,6 +43,7 @@ class Meter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._tells_results = settings.tells_results
         self.defaults: Annotations = settings.default_annotations()
         key = settings.user_id_hmac_key
         self._control: Control | None = None
@@ -254,7 +255,7 @@ class Meter:
         return report, observed.timing.ended.timestamp()
 
     def _is_wanted(self, exchange: Exchange) -> bool:
-        return exchange.inline or exchange.limited or self.settings.tells_results
+        return exchange.inline or exchange.limited or self._tells_results
 
     def _open_home(self) -> Home:
         settings = self.settings

@@ -200,7 +200,8 @@ class Delivery:
         else:
             with self._weighing:
                 self._bytes += size
-        inbox.bring(exchange)
+        pressed = 2 * self._bytes > self._queue_bytes or 2 * inbox.qsize() > self._queue_size
+        inbox.bring(exchange, soon=pressed or self._wanted(exchange))
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
         if not finalising and (self._bytes > self._queue_bytes or inbox.qsize() > self._queue_size or self._unweighed):
@@ -210,7 +211,7 @@ class Delivery:
         """Put again what came into an inbox that was being closed."""
         with suppress(queue.Empty):
             while True:
-                item = inbox.get_nowait()
+                item = inbox.pull()
                 if isinstance(item, Exchange):
                     self.put(item, finalising=finalising)
                 elif isinstance(item, Barrier):
@@ -227,7 +228,7 @@ class Delivery:
     def _drop_oldest(self) -> bool:
         with suppress(queue.Empty):
             for _ in range(self._inbox.qsize()):
-                oldest = self._inbox.get_nowait()
+                oldest = self._inbox.pull()
                 if isinstance(oldest, Exchange):
                     self._inbox.give_up()
                     self._give_up(oldest)

@@ -28,12 +28,14 @@ from .sinks import Outcome, Sink, error_name, is_for_what_was_sent, worth_retryi
 from .stats import Stats
 from .stock import Stock, clear
 from .verdicts import dead_letter, verdict
-from .work import Barrier, Done, Job, Pending, Stop, row_report
+from .work import Barrier, Done, Job, Nudge, Pending, Stop, row_report
 
 __all__ = ["Dispatcher"]
 
 _ROUND = 64
 """Exchanges read before the next ones are sent."""
+_GATHER = 0.05
+"""Seconds that exchanges nobody waits for are left to come before they are read together."""
 _CHORES, _ADOPTION = 1.0, 60.0
 """Seconds between two turns of writing the spool to the disk, and of looking for what ended processes have left."""
 _LINGER, _COMPANY = 0.25, 50
@@ -90,6 +92,7 @@ class Dispatcher:
         self._accepted_since = False
         self._backlog_first = False
         self._outage_told = False
+        self._next_gathering: float | None = None
         self._next_chores = monotonic() + _CHORES
         self._next_adoption = monotonic()
         self._stop: Stop | None = None
@@ -104,7 +107,7 @@ class Dispatcher:
         """Work until told to stop."""
         work_unseen()
         while self._stop is None:
-            for step in (self._take, self._send, self._do_chores, self.stock.pass_barriers):
+            for step in (self._take, self._gather_now_and_then, self._send, self._do_chores, self.stock.pass_barriers):
                 try:
                     step()
                 except Exception as error:  # noqa: BLE001 - neither the other steps nor the next round suffer from it
@@ -127,6 +130,8 @@ class Dispatcher:
         """Return the seconds until there is something to do without being told."""
         now = monotonic()
         until = [self._next_adoption]
+        if self._next_gathering is not None:
+            until.append(self._next_gathering)
         if self.stock.home is not None:
             until.append(self._next_chores)
         if self.stock.waiting or self.stock.in_backlog:
@@ -139,10 +144,16 @@ class Dispatcher:
 
     def _handle(self, item: Item) -> None:
         if isinstance(item, Exchange):
+            if self._inbox.gathered:
+                self._gather()
             self._take_exchange(item)
+        elif isinstance(item, Nudge):
+            self._next_gathering = self._next_gathering or monotonic() + _GATHER
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
+            while self._inbox.gathered:
+                self._gather()
             self._do_chores()  # what is to be taken over first is waited for, too
             self.stock.mark(item, self._taken)
             self.pacing.hurry(monotonic())
@@ -150,6 +161,19 @@ class Dispatcher:
             self._stop = item
         else:
             self._senders.do(self._open)
+
+    def _gather_now_and_then(self) -> None:
+        if self._next_gathering is not None and monotonic() >= self._next_gathering:
+            self._next_gathering = None
+            self._gather()
+            if self._inbox.gathered:
+                self._next_gathering = monotonic()
+
+    def _gather(self) -> None:
+        """Read exchanges that nobody waits for; they have come before whatever is read next."""
+        for exchange in self._inbox.gather(_ROUND):
+            self._take_exchange(exchange)
+            self._courtesy.rest_now_and_then()
 
     def _open(self) -> None:
         with suppress(Exception):  # the first report meets the same error, and tells it
@@ -208,7 +232,7 @@ class Dispatcher:
         if self._bulks >= _PARALLEL_BULKS:
             return None
         oldest = waiting[0]
-        if oldest.wanted and not sink.tells_results and len(waiting) <= 2 * self._most_senders:
+        if oldest.wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
             return Job([self.stock.pop()], single=True)
         due = self.stock.awaited or len(waiting) >= _COMPANY or any(one.wanted for one in waiting)
         return self._bulk() if due or monotonic() - oldest.since >= _LINGER else None
@@ -355,7 +379,7 @@ class Dispatcher:
         try:
             with suppress(queue.Empty):
                 while True:
-                    item = self._inbox.get_nowait()
+                    item = self._inbox.pull()
                     if isinstance(item, Barrier):
                         item.reached.set()
                     elif isinstance(item, Exchange | Done):

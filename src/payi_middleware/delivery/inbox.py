@@ -1,37 +1,82 @@
-"""The queue that everything reaches the dispatcher by, and how many reports have come through it."""
+"""What everything reaches the dispatcher by, and how many reports have come through it."""
 
 from __future__ import annotations
 
 import queue
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from threading import Lock
 
 from payi_middleware.recorder import Exchange
 
-from .work import Barrier, Done, Opening, Stop
+from .work import Barrier, Done, Nudge, Opening, Stop
 
 __all__ = ["Inbox", "Item"]
 
-Item = Exchange | Barrier | Opening | Stop | Done
+Item = Exchange | Barrier | Nudge | Opening | Stop | Done
+NUDGE = Nudge()
 _AT_ONCE = 256
 """Threads that may be putting exchanges at the same moment without any of them being overlooked."""
 
 
 class Inbox(queue.SimpleQueue[Item]):
-    """A queue whose `put` takes no lock that a finaliser could wait for, and which counts exchanges as freely."""
+    """A queue whose `put` takes no lock that a finaliser could wait for, and which counts exchanges as freely.
+
+    Exchanges that nobody waits for lie beside it: to wake a thread for each of them would cost the app's thread about
+    as much as to record them, and that thread would take the interpreter from it each time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._numbers = count(1)
         self._newest: deque[int] = deque([0], maxlen=_AT_ONCE)
+        self._beside: deque[Exchange] = deque()
+        self._nudged = False
         self._given_up = 0
         self._giving_up = Lock()
 
-    def bring(self, exchange: Exchange) -> None:
-        """Put an exchange that has not been here before."""
+    def bring(self, exchange: Exchange, *, soon: bool) -> None:
+        """Put an exchange that has not been here before.
+
+        Args:
+            soon: somebody may wait for it, or there is much to do.
+        """
         self._newest.append(next(self._numbers))
-        self.put(exchange)
+        if soon:
+            self.put(exchange)
+            return
+        self._beside.append(exchange)
+        if not self._nudged:
+            self._nudged = True
+            self.put(NUDGE)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether something lies beside the queue."""
+        return bool(self._beside)
+
+    def gather(self, most: int) -> Iterator[Exchange]:
+        """Take what lies beside the queue; who comes from now on says so again."""
+        self._nudged = False
+        with suppress(IndexError):
+            for _ in range(most):
+                yield self._beside.popleft()
+
+    def pull(self) -> Item:
+        """Take what is next, without waiting, from beside the queue first.
+
+        Raises:
+            queue.Empty: there is nothing.
+        """
+        with suppress(IndexError):
+            return self._beside.popleft()
+        return self.get_nowait()
+
+    def qsize(self) -> int:
+        """Return how many things there are, about."""
+        return super().qsize() + len(self._beside)
 
     def give_up(self) -> None:
         """Count an exchange that was taken out again and goes nowhere. Not for finalisers."""

@@ -21,8 +21,11 @@ class Sink(Protocol):
     """Where reports go. One sink serves several threads."""
 
     @property
-    def tells_results(self) -> bool:
-        """Whether `send_many` returns results, so that there is no need to send singly what somebody waits for."""
+    def tells_results(self) -> bool | None:
+        """Whether `send_many` returns results, so that there is no need to send singly what somebody waits for.
+
+        None before it was tried.
+        """
 
     def open(self) -> None:
         """Load and connect what the first report would have to wait for.

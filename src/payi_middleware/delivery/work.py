@@ -15,11 +15,26 @@ from payi_middleware.results import XproxyResult
 
 from .sinks import Outcome
 
-__all__ = ["Barrier", "Done", "Job", "Opening", "Pending", "Stop", "refused_for_good", "row_report", "with_warnings"]
+__all__ = [
+    "Barrier",
+    "Done",
+    "Job",
+    "Nudge",
+    "Opening",
+    "Pending",
+    "Stop",
+    "refused_for_good",
+    "row_report",
+    "with_warnings",
+]
 
 
 class Opening:
     """A request to get the sink ready."""
+
+
+class Nudge:
+    """Word that exchanges lie beside the queue."""
 
 
 @dataclass(slots=True)
