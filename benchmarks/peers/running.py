@@ -25,6 +25,7 @@ def clean_environment() -> dict[str, str]:
     """Return the environment of a process that is measured."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs has its bytecode, and so has what is imported twice
     return {
         **kept,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),

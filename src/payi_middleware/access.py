@@ -15,7 +15,7 @@ from .context import RequestScope, current_frame, process_defaults
 from .exceptions import IngestError, IngestTimeoutError
 from .identifying import asettle_identity, settle_identity
 from .meter import Meter, default_meter
-from .recorder import current_owner
+from .recorder import owner_in
 from .report import context_fields
 from .results import XproxyResult
 from .sdk import call_of
@@ -115,7 +115,7 @@ async def aingest(**report: Any) -> XproxyResult:
 
 
 def _owner() -> Meter:
-    owner = current_owner()
+    owner = owner_in(current_frame())
     return owner if isinstance(owner, Meter) else default_meter()
 
 

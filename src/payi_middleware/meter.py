@@ -223,8 +223,7 @@ class Meter:
         return limit_client(settings)
 
     def _open_shares(self) -> RedisShares:
-        url = self.settings.redis_url
-        assert url is not None
+        assert (url := self.settings.redis_url) is not None
         return RedisShares(url.get_secret_value(), destination_id(self.settings))
 
     # --- on the delivering threads ----------------------------------------------------------------------------------

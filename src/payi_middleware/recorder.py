@@ -385,13 +385,8 @@ def begin(
     )
 
 
-def current_owner() -> Owner | None:
-    """Return who receives the calls made here: the app whose request is being served, else the process's default."""
-    return owner_in(current_frame())
-
-
 def owner_in(frame: Frame | None) -> Owner | None:
-    """Return who receives the calls made where this is in force."""
+    """Return who receives the calls made where this is in force: the request's app, else the process's default."""
     owner: Owner | None = None if frame is None else frame.scope.owner
     return owner if owner is not None else _default_owner()
 

@@ -39,12 +39,21 @@ def maybe_inference(raw_path: bytes) -> bool:
     `raw_path` may be a whole URL. At a root only the host can tell: give `host/` in the path's place, as `/` is True.
     """
     path = raw_path.partition(b"?")[0]
+    return _remembered(path) if len(path) <= _SHORT else _worth_it(path)
+
+
+def _worth_it(path: bytes) -> bool:
     if path.endswith(b"/"):
         path = path.rstrip(b"/")
         if not path or path.endswith(_AT_ROOT):
             return True
     last = path[path.rfind(b"/") + 1 :]
     return last[last.rfind(b":") + 1 :] in _WORDS or last.startswith(_STARTS) or _PARENT.search(path) is not None
+
+
+_SHORT = 200
+_remembered = lru_cache(maxsize=1024)(_worth_it)
+"""An app asks for few paths, and asks again and again."""
 
 
 Custom = Mapping[str, tuple[str, str | None]]
