@@ -45,11 +45,10 @@ class Meter:
         self.settings = settings
         self._tells_results = settings.tells_results
         self.defaults: Annotations = settings.default_annotations()
-        key = settings.user_id_hmac_key
         self._control: Control | None = None
         if settings.redis_url is not None:
             check_redis(settings.redis_url.get_secret_value())
-        self._hash_user = None if key is None else user_hash(key.get_secret_value())
+        self._hash_user = None if (key := settings.user_id_hmac_key) is None else user_hash(key.get_secret_value())
         if settings.enabled:
             check_mode(settings)
         if settings.ingest_url is None and settings.enabled:
@@ -223,7 +222,8 @@ class Meter:
         return limit_client(settings)
 
     def _open_shares(self) -> RedisShares:
-        assert (url := self.settings.redis_url) is not None
+        url = self.settings.redis_url
+        assert url is not None
         return RedisShares(url.get_secret_value(), destination_id(self.settings))
 
     # --- on the delivering threads ----------------------------------------------------------------------------------

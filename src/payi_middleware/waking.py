@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio.lowlevel
 
 __all__ = ["loop_waker"]
 
 
+class _Mailbox:
+    """What is to be run on an event loop. It is woken once for all that has come meanwhile: that is a system call.
+
+    Args:
+        schedule: has the loop run something, from any thread.
+    """
+
+    def __init__(self, schedule: Callable[[Callable[[], None]], Any]) -> None:
+        self._schedule = schedule
+        self._callbacks: deque[Callable[[], None]] = deque()
+        self._woken = False
+
+    def run_soon(self, callback: Callable[[], None]) -> None:
+        """Have a callback run, from any thread."""
+        self._callbacks.append(callback)
+        if not self._woken:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._woken = True
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._schedule(self._run)
+
+    def _run(self) -> None:
+        self._woken = False
+        try:
+            while self._callbacks:
+                self._callbacks.popleft()()
+        finally:
+            if self._callbacks and not self._woken:
+                self._wake()
+
+
+_mailboxes: WeakKeyDictionary[object, _Mailbox] = WeakKeyDictionary()
+
+
 def loop_waker() -> Callable[[Callable[[], None]], None]:
     """Return how another thread runs a callable on this event loop without waiting for it."""
-    loop = anyio.lowlevel.current_token().native_token
-    schedule = getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe  # type: ignore[attr-defined]
-
-    def run_soon(callback: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            schedule(callback)
-
-    return run_soon
+    loop: Any = anyio.lowlevel.current_token().native_token
+    mailbox = _mailboxes.get(loop)
+    if mailbox is None:
+        mailbox = _mailboxes[loop] = _Mailbox(getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe)
+    return mailbox.run_soon

@@ -201,7 +201,7 @@ class Delivery:
             with self._weighing:
                 self._bytes += size
         pressed = 2 * self._bytes > self._queue_bytes or 2 * inbox.qsize() > self._queue_size
-        inbox.bring(exchange, soon=pressed or self._wanted(exchange))
+        inbox.bring(exchange, wanted=self._wanted(exchange), pressed=pressed)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
         if not finalising and (self._bytes > self._queue_bytes or inbox.qsize() > self._queue_size or self._unweighed):

@@ -34,14 +34,17 @@ __all__ = ["Dispatcher"]
 
 _ROUND = 64
 """Exchanges read before the next ones are sent."""
-_GATHER = 0.05
-"""Seconds that exchanges nobody waits for are left to come before they are read together."""
+_GATHER, _GATHER_WANTED = 0.05, 0.008
+"""Seconds that exchanges are left to come before they are read together. Where somebody may wait for a result they are
+read at once, unless others were no longer ago than this: then there are enough for it to matter."""
 _CHORES, _ADOPTION = 1.0, 60.0
 """Seconds between two turns of writing the spool to the disk, and of looking for what ended processes have left."""
 _LINGER, _COMPANY = 0.25, 50
 """Seconds that a report nobody waits for waits for others to be sent with, and how many of them are enough."""
 _BULK_BYTES = 1024 * 1024
 _PARALLEL_BULKS = 2
+_AT_ONCE = 0.01
+"""Seconds: while they take no longer, they go one after the other, which takes less of the interpreter's time."""
 _TOLD = 100
 """Reports sent together where each is answered with its result: reading that takes hold of the interpreter at once."""
 
@@ -84,15 +87,15 @@ class Dispatcher:
         self._most_senders = most_senders
         self._senders = Senders(self._sink_in_use, inbox.put, most_senders + 1)  # one of them has time for the disk
         self._courtesy = Courtesy()
-        self._syncing = False
-        self._taken = 0
+        self._syncing, self._taken = False, 0
         self._under_way: dict[int, Job] = {}
-        self._bulks = 0
+        self._bulks, self._bulk_seconds = 0, 1.0
         self._reading_backlog = False
         self._accepted_since = False
         self._backlog_first = False
         self._outage_told = False
         self._next_gathering: float | None = None
+        self._last_gathering = 0.0
         self._next_chores = monotonic() + _CHORES
         self._next_adoption = monotonic()
         self._stop: Stop | None = None
@@ -148,7 +151,10 @@ class Dispatcher:
                 self._gather()
             self._take_exchange(item)
         elif isinstance(item, Nudge):
-            self._next_gathering = self._next_gathering or monotonic() + _GATHER
+            self._inbox.heard()
+            now = monotonic()
+            due = max(now, self._last_gathering + _GATHER_WANTED) if item.wanted else now + _GATHER
+            self._next_gathering = min(due, self._next_gathering or due)
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
@@ -166,8 +172,9 @@ class Dispatcher:
         if self._next_gathering is not None and monotonic() >= self._next_gathering:
             self._next_gathering = None
             self._gather()
+            self._last_gathering = monotonic()
             if self._inbox.gathered:
-                self._next_gathering = monotonic()
+                self._next_gathering = self._last_gathering
 
     def _gather(self) -> None:
         """Read exchanges that nobody waits for; they have come before whatever is read next."""
@@ -211,7 +218,7 @@ class Dispatcher:
             job = self._next()
             if job is None:
                 return
-            job.begun = self.pacing.begin()
+            job.begun, job.sent = self.pacing.begin(), monotonic()
             self._under_way[id(job)] = job
             self._bulks += not job.single
             self._senders.do(job)
@@ -229,7 +236,7 @@ class Dispatcher:
         sink = self._sink
         if sink is None or self.pacing.failing or self.pacing.batch == 1:
             return Job([self.stock.pop()], single=True)
-        if self._bulks >= _PARALLEL_BULKS:
+        if self._bulks >= (1 if self._bulk_seconds < _AT_ONCE else _PARALLEL_BULKS):
             return None
         oldest = waiting[0]
         if oldest.wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
@@ -267,7 +274,8 @@ class Dispatcher:
     def _finish(self, done: Done) -> None:
         job = done.job
         self._under_way.pop(id(job), None)
-        self._bulks -= not job.single
+        if not job.single:
+            self._bulks, self._bulk_seconds = self._bulks - 1, monotonic() - job.sent
         alone = len(job) == 1
         suspect = alone and self._accepted_since
         self._pace(job, done.outcomes, suspect=suspect)

@@ -16,7 +16,7 @@ from .work import Barrier, Done, Nudge, Opening, Stop
 __all__ = ["Inbox", "Item"]
 
 Item = Exchange | Barrier | Nudge | Opening | Stop | Done
-NUDGE = Nudge()
+_NUDGE, _HURRY = Nudge(wanted=False), Nudge(wanted=True)
 _AT_ONCE = 256
 """Threads that may be putting exchanges at the same moment without any of them being overlooked."""
 
@@ -24,7 +24,7 @@ _AT_ONCE = 256
 class Inbox(queue.SimpleQueue[Item]):
     """A queue whose `put` takes no lock that a finaliser could wait for, and which counts exchanges as freely.
 
-    Exchanges that nobody waits for lie beside it: to wake a thread for each of them would cost the app's thread about
+    Exchanges lie beside it until they are gathered: to wake a thread for each of them would cost the app's thread about
     as much as to record them, and that thread would take the interpreter from it each time.
     """
 
@@ -33,24 +33,38 @@ class Inbox(queue.SimpleQueue[Item]):
         self._numbers = count(1)
         self._newest: deque[int] = deque([0], maxlen=_AT_ONCE)
         self._beside: deque[Exchange] = deque()
-        self._nudged = False
+        self._nudges: deque[Nudge] = deque()
+        self._nudged = self._hurried = False
         self._given_up = 0
         self._giving_up = Lock()
 
-    def bring(self, exchange: Exchange, *, soon: bool) -> None:
+    def bring(self, exchange: Exchange, *, wanted: bool, pressed: bool) -> None:
         """Put an exchange that has not been here before.
 
         Args:
-            soon: somebody may wait for it, or there is much to do.
+            wanted: somebody may wait for its result.
+            pressed: there is so much that it is to be read at once.
         """
         self._newest.append(next(self._numbers))
-        if soon:
+        if pressed:
             self.put(exchange)
             return
         self._beside.append(exchange)
-        if not self._nudged:
+        if wanted and not self._hurried:
+            self._nudged = self._hurried = True
+            self._nudge(_HURRY)
+        elif not self._nudged:
             self._nudged = True
-            self.put(NUDGE)
+            self._nudge(_NUDGE)
+
+    def _nudge(self, nudge: Nudge) -> None:
+        self._nudges.append(nudge)
+        self.put(nudge)
+
+    def heard(self) -> None:
+        """A nudge was taken out."""
+        with suppress(IndexError):
+            self._nudges.popleft()
 
     @property
     def gathered(self) -> bool:
@@ -59,7 +73,7 @@ class Inbox(queue.SimpleQueue[Item]):
 
     def gather(self, most: int) -> Iterator[Exchange]:
         """Take what lies beside the queue; who comes from now on says so again."""
-        self._nudged = False
+        self._nudged = self._hurried = False
         with suppress(IndexError):
             for _ in range(most):
                 yield self._beside.popleft()
@@ -75,8 +89,8 @@ class Inbox(queue.SimpleQueue[Item]):
         return self.get_nowait()
 
     def qsize(self) -> int:
-        """Return how many things there are, about."""
-        return super().qsize() + len(self._beside)
+        """Return how many things there are, about; what only says that there are some is none."""
+        return max(0, super().qsize() - len(self._nudges)) + len(self._beside)
 
     def give_up(self) -> None:
         """Count an exchange that was taken out again and goes nowhere. Not for finalisers."""

@@ -33,8 +33,11 @@ class Opening:
     """A request to get the sink ready."""
 
 
+@dataclass(frozen=True, slots=True)
 class Nudge:
-    """Word that exchanges lie beside the queue."""
+    """Word that exchanges lie beside the queue; `wanted` where somebody may wait for the result of one."""
+
+    wanted: bool
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class Job:
         single: by a request of its own, which tells the result.
         results: whether somebody may wait for a result.
         begun: what the pacing said when it began.
+        sent: when that was, on the monotonic clock.
     """
 
     pending: list[Pending] = field(default_factory=list)
@@ -108,6 +112,7 @@ class Job:
     single: bool = False
     results: bool = True
     begun: int = 0
+    sent: float = 0.0
 
     def __len__(self) -> int:
         return len(self.pending) or len(self.rows)
