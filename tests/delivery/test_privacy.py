@@ -59,7 +59,7 @@ def test_neither_reports_nor_log_hold_secrets_or_prompts(
         with pytest.raises(openai.OpenAIError):
             _call(provider, **stand_in(**behaviour))
     _assert_clean(_everything_that_left(ingest))
-    assert len(ingest.received) == 6
+    assert len(list(ingest.ledger.requests())) == 6
     ingest.mode = 401
     _call(provider)
     assert flush(10)

@@ -154,6 +154,21 @@ def test_what_no_header_can_carry_is_neither_lost_nor_mangled(
     assert paths == ([("POST", "bulk")] if returns_results else [("POST", "bulk"), ("GET", "result")])
 
 
+@pytest.mark.parametrize(
+    ("tells_results", "paths"),
+    [(True, ["ingest", "bulk", "bulk"]), (False, ["ingest", "bulk", "result", "ingest"])],
+)
+def test_the_second_report_finds_out_whether_a_service_tells_results_in_bulk(
+    ingest: Ingest, remote: Settings, provider: Provider, tells_results: bool, paths: list[str]
+) -> None:
+    ingest.tells_results = tells_results
+    instrument(remote)
+    results = [result_of(_call(provider), timeout=10) for _ in range(3)]
+    stored = {request.request_id for request in ingest.ledger.requests()}
+    assert {result.request_id for result in results} == stored
+    assert [received.path.rpartition("/")[2] for received in ingest.received] == paths
+
+
 def test_a_comma_in_a_limit_id_does_not_make_it_two(ingest: Ingest, remote: Settings, provider: Provider) -> None:
     _limits(ingest.ledger, "a", "b")
     instrument(remote)

@@ -44,7 +44,7 @@ def recorded(
 ) -> Exchange | None:
     """Return a finished exchange; None if the response is no answer of the provider."""
     exchange = Exchange(
-        Watching(), match, provider_uri=URI, module="openai/3.54.0", request=asked, annotations=annotations
+        Watching(), match, None, provider_uri=URI, module="openai/3.54.0", request=asked, annotations=annotations
     )
     if squeeze:
         answered, headers = gzip.compress(answered), {**headers, "content-encoding": "gzip"}

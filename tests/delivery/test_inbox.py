@@ -1,0 +1,98 @@
+"""Exchanges lie beside the queue until they are gathered, and the delivering thread is told so once."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import openai
+import pytest
+
+from payi_middleware import Settings, flush, instrument
+from payi_middleware.delivery import dispatcher
+from payi_middleware.delivery.inbox import Inbox
+from payi_middleware.delivery.work import Nudge
+from payi_middleware.demo.provider import Provider
+from payi_middleware.providers import Match
+from tests.delivery.ingest_server import Ingest
+from tests.journal.exchanges import recorded
+from tests.transport.calling import KEY, MESSAGES
+
+
+def _bring(inbox: Inbox, count: int, *, wanted: bool = False, pressed: bool = False) -> list[Any]:
+    match = Match("openai.chat", "system.openai", "openai")
+    brought = [recorded(match, b"{}", b"{}") for _ in range(count)]
+    for exchange in filter(None, brought):
+        inbox.bring(exchange, wanted=wanted, pressed=pressed)
+    return brought
+
+
+def _queued(inbox: Inbox) -> list[Any]:
+    items: list[Any] = []
+    while True:
+        try:
+            items.append(inbox.get_nowait())
+        except queue.Empty:
+            return items
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_many_exchanges_are_announced_once_until_they_are_gathered(wanted: bool) -> None:
+    inbox = Inbox()
+    first = _bring(inbox, 3, wanted=wanted)
+    assert _queued(inbox) == [Nudge(wanted=wanted)]
+    assert list(inbox.gather(10)) == first
+    _bring(inbox, 1, wanted=wanted)
+    assert _queued(inbox) == [Nudge(wanted=wanted)]
+
+
+def test_an_exchange_that_somebody_waits_for_is_announced_although_others_are() -> None:
+    inbox = Inbox()
+    _bring(inbox, 1)
+    _bring(inbox, 2, wanted=True)
+    assert _queued(inbox) == [Nudge(wanted=False), Nudge(wanted=True)]
+
+
+def test_under_pressure_an_exchange_goes_into_the_queue_itself() -> None:
+    inbox = Inbox()
+    assert _queued(inbox) == []
+    brought = _bring(inbox, 2, pressed=True)
+    assert _queued(inbox) == brought
+
+
+def test_announcements_are_not_counted_as_exchanges() -> None:
+    inbox = Inbox()
+    _bring(inbox, 2)
+    _bring(inbox, 1, wanted=True)
+    assert inbox.qsize() == 3
+    inbox.get_nowait()
+    inbox.heard()
+    assert inbox.qsize() == 3
+
+
+def test_what_is_pulled_out_comes_from_beside_the_queue_first() -> None:
+    inbox = Inbox()
+    (exchange,) = _bring(inbox, 1)
+    assert [inbox.pull(), inbox.pull()] == [exchange, Nudge(wanted=False)]
+    with pytest.raises(queue.Empty):
+        inbox.pull()
+
+
+def test_exchanges_that_nobody_waits_for_are_read_together(
+    ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_GATHER", 3600.0)
+    read: list[str] = []
+
+    def redact(item: dict[str, Any]) -> dict[str, Any]:
+        read.append(item["provider_response_id"])
+        return item
+
+    meter = instrument(remote.model_copy(update={"headers": "off", "redact": redact}))
+    with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
+        ids = [client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES).id for _ in range(4)]
+    assert read == []
+    assert meter.stats()["queued"] == 4
+    assert flush(30)
+    assert read == ids
+    assert len(list(ingest.ledger.requests())) == 4
