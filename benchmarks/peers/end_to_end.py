@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -47,16 +48,18 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
     Args:
         delay: seconds that the provider takes.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, _cores() as (own, others):
+        os.sched_setaffinity(0, others)
         provider = _address(stack.enter_context(process(sys.executable, "benchmarks.peers.provider", str(delay))))
         servers: dict[str, str] = {}
         for entry in (entry for entry in ROSTER if entry.served):
             options = stack.enter_context(working(entry))
             arguments = (entry.tool, json.dumps(options), provider)
-            server = process(
-                pythons[entry.environment], "benchmarks.peers.serving", *arguments, folder=options["folder"]
+            server = stack.enter_context(
+                process(pythons[entry.environment], "benchmarks.peers.serving", *arguments, folder=options["folder"])
             )
-            servers[entry.name] = _address(stack.enter_context(server))
+            os.sched_setaffinity(server.pid, own)
+            servers[entry.name] = _address(server)
         told: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         for url in servers.values():
             _load(url, provider, min(1.0, seconds))  # imports, and the first connections
@@ -66,6 +69,17 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
             for name in names[first:] + names[:first]:
                 told[name].append(_load(servers[name], provider, seconds))
     return {entry.name: _served(entry, told[entry.name]) for entry in ROSTER if entry.name in told}
+
+
+@contextmanager
+def _cores() -> Iterator[tuple[set[int], set[int]]]:
+    """Give a core for the server alone, and those for all else; the same where there is one only."""
+    cores = os.sched_getaffinity(0)
+    first = {min(cores)}
+    try:
+        yield first, cores - first or first
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _served(entry: Entry, turns: list[dict[str, float]]) -> Served:

@@ -91,7 +91,8 @@ def _served(results: Results) -> Iterator[str]:
 ![Requests a second against bare](charts/end-to-end.svg)
 
 uvicorn with one process and h11, a Starlette handler that makes one call with `AsyncOpenAI`, a local provider, and a
-client with 32 connections. At 0 ms the app's process is what limits it; at 300 ms the provider is."""
+client with 32 connections. The app's process has a core of its own, with all of its threads; provider, client and sinks
+share the others. At 0 ms that core is what limits it; at 300 ms the provider is."""
     for delay, served in results["end-to-end"].items():
         yield f"\nThe provider answers after {delay} ms:\n"
         yield "| | requests a second | of bare | CPU ms a request | provider calls | not recorded | failed |"

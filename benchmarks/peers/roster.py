@@ -56,8 +56,8 @@ class Scenario:
 SCENARIOS: Mapping[str, Scenario] = {
     "asgi": Scenario("An ASGI request without a provider call", 400, kind=SERVER),
     "foreign": Scenario("A call to another host", 150, kind=HTTP),
-    "chat": Scenario("A plain chat completion, sync", 30),
-    "chat-async": Scenario("A plain chat completion, async", 30),
+    "chat": Scenario("A plain chat completion, sync", 100),
+    "chat-async": Scenario("A plain chat completion, async", 100),
     "stream": Scenario("A chunk of a stream of 500", 1, parts=500),
 }
 
