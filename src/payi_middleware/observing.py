@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .providers import Answer, read_request
+from .providers import Answer, asked_of
 from .providers.decoding import UndecodableError, decoder_for
 from .recorder import Exchange
 from .report import Content, Observed
@@ -17,7 +17,7 @@ def observe(exchange: Exchange) -> Observed:
     """Read the request and the response of an exchange that has ended."""
     return Observed(
         match=exchange.match,
-        asked=read_request(exchange.match, exchange.request),
+        asked=asked_of(exchange.match, exchange.request),
         answer=answer_of(exchange),
         status=exchange.status,
         timing=exchange.timing,

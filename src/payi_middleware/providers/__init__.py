@@ -8,7 +8,7 @@ units(answer.usage)                                       # Pay-i's units
 """
 
 from .answer import Answer, Asked, FunctionCall
-from .asked import model_named, read_request
+from .asked import asked_of, model_named, read_request
 from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
 from .opening import open_reader
@@ -22,6 +22,7 @@ __all__ = [
     "Match",
     "Reader",
     "Usage",
+    "asked_of",
     "maybe_inference",
     "model_named",
     "open_reader",

@@ -11,12 +11,13 @@ from .forms import fields_of
 from .match import Match
 from .values import carve, loads, text
 
-__all__ = ["model_named", "read_request"]
+__all__ = ["asked_of", "model_named", "read_request"]
 
 _BODY_LIMIT = 32 * 2**20
 _ENDS = 65_536
 _MODELS = ("model", "model_id", "version", "agent")  # nearly everybody's, watsonx's, Replicate's, Gemini's agents
 _MODEL_IN_PATH = ("bedrock.", "sagemaker.")
+_TOLD_MORE = "bedrock."
 _STREAMS = frozenset({"gemini.stream_generate", "bedrock.converse_stream", "bedrock.invoke_stream"})
 _NAME = rb'\s*:\s*"((?:[^"\\]|\\.){1,512})"'
 _MODEL = re.compile(rb'"(%s)"' % "|".join(_MODELS).encode() + _NAME)
@@ -37,6 +38,11 @@ def read_request(match: Match, body: bytes | None) -> Asked:
         model = match.model_from_path or model
     stream = told.get("stream") is True or match.api in _STREAMS
     return Asked(model or match.model_from_path, stream, guardrail_asked(told.get("guardrailConfig")))
+
+
+def asked_of(match: Match, body: bytes | None) -> Asked:
+    """Return what a report tells of a request: with the prompt unread, unless there is more to be told than a model."""
+    return read_request(match, body) if match.api.startswith(_TOLD_MORE) else Asked(model_named(match, body))
 
 
 def model_named(match: Match, body: bytes | None) -> str | None:

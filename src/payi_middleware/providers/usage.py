@@ -78,12 +78,13 @@ class _Share:
 
     def take(self, name: str, claimed: int | None) -> int:
         """Return how many tokens `name` really gets, and note it where that is less than it claims."""
-        wanted = max(0, claimed or 0)
+        if not claimed or claimed < 0:  # as nearly all of them
+            return 0
         if self.left is None:
-            return wanted
-        granted = min(wanted, self.left)
+            return claimed
+        granted = min(claimed, self.left)
         self.left -= granted
-        if granted < wanted:
+        if granted < claimed:
             self.clamped.append(name)
         return granted
 
