@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -239,10 +240,12 @@ class _Request:
 class AsgiIncoming:
     """One request as the identity sources see it. What inner layers fill in is read when it is asked for."""
 
-    __slots__ = ("original",)
+    __slots__ = ("_headers", "_read", "original")
 
     def __init__(self, scope: Any) -> None:
         self.original = scope
+        self._read: tuple[Any, int] | None = None
+        self._headers: dict[bytes, bytes] = {}
 
     @property
     def peer(self) -> str | None:
@@ -252,11 +255,12 @@ class AsgiIncoming:
 
     def header(self, name: str) -> str | None:
         """The first value of a request header."""
-        wanted = name.lower().encode("latin-1")
-        for key, value in self.original["headers"]:
-            if key.lower() == wanted:
-                return decode_header(value)
-        return None
+        headers = self.original["headers"]
+        if self._read is None or self._read[0] is not headers or self._read[1] != len(headers):
+            self._read = (headers, len(headers))
+            self._headers = {key.lower(): value for key, value in reversed(headers)}
+        value = self._headers.get(_key(name))
+        return None if value is None else decode_header(value)
 
     @property
     def user(self) -> object | None:
@@ -275,6 +279,11 @@ class AsgiIncoming:
         """The template of the matched route, mounts included."""
         path = getattr(self.original.get("route"), "path", None)
         return None if path is None else f"{self.original.get('root_path', '')}{path}"
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 def decode_header(value: bytes) -> str:
