@@ -94,6 +94,10 @@ class Ledger:
         with self._store.read() as connection:
             return rollups.waiting(connection)
 
+    def tidy(self) -> None:
+        """Spare those who book some of the work that writing to a file brings along."""
+        self._store.tidy()
+
     def check(self) -> None:
         """Find out whether the database answers.
 

@@ -19,6 +19,17 @@ BUSY_TIMEOUT = 30.0
 _BEGIN = "payi_begin"
 _POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT}
 _CACHE_KIB = 32_768
+_LOG_PAGES, _LOG_BEGUN_ANEW = 16_384, 2_048
+"""Pages of the log from which on whoever commits has to move them to the file (64 MB: a page that was written often is
+moved once), and from which on `tidy` has the next writer begin at the log's start."""
+
+_SETTINGS = (
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    f"cache_size=-{_CACHE_KIB}",
+    "temp_store=MEMORY",
+    f"wal_autocheckpoint={_LOG_PAGES}",
+)
 
 
 def checked(url: URL) -> URL:
@@ -75,6 +86,23 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
+def tidy(engine: Engine, writing: AbstractContextManager[Any]) -> None:
+    """Move what was written from the log to the file, which takes the disk so long that no writer should do it.
+
+    Args:
+        writing: what keeps the threads of this process from writing.
+    """
+    if _move(engine) > _LOG_BEGUN_ANEW:
+        with writing:  # what was written meanwhile is little: once nothing is left, the log is begun anew
+            _move(engine)
+
+
+def _move(engine: Engine) -> int:
+    """Return how many pages the log has."""
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])
+
+
 def is_transient(_error: DBAPIError) -> bool:
     """Return whether a transaction that failed is worth another try: nothing comes between those that write."""
     return False
@@ -91,7 +119,7 @@ def fix(reason: str) -> str:
 
 def _prepare(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own would take the write lock too late
-    for setting in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
+    for setting in _SETTINGS:
         _pragma(connection, setting)
 
 
