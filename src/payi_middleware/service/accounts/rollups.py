@@ -147,22 +147,20 @@ def waiting(connection: Connection) -> int:
 
 
 def _take(connection: Connection, application_id: int) -> list[int]:
-    own = applications.c.application_id == application_id
+    own = {"application": application_id}
     # Two that add up at once would wait for each other's rows.
-    if connection.scalar(select(own).where(own).with_for_update(skip_locked=True)) is None:
+    if connection.scalar(_TURN, own) is None:
         return []
-    oldest = select(batches.c.batch, batches.c.requests).where(batches.c.application_id == application_id)
     most = _REQUESTS_AT_ONCE[connection.dialect.name]
     taken: list[int] = []
     count = 0
-    for row in connection.execute(oldest.order_by(batches.c.batch).limit(_BATCHES_AT_ONCE)):
+    for row in connection.execute(_OLDEST, own):
         if taken and count + row.requests > most:
             break
         taken.append(row.batch)
         count += row.requests
     if taken:
-        done = batches.c.application_id == application_id, batches.c.batch.in_(taken)
-        connection.execute(delete(batches).where(*done))
+        connection.execute(_TAKE, {**own, "taken": _padded(taken)})
     return taken
 
 
@@ -175,6 +173,15 @@ _APPLICATION: ColumnElement[int] = bindparam("application", type_=Integer)
 _TAKEN: ColumnElement[Any] = bindparam("taken", expanding=True)
 _OF_BATCHES = requests.c.application_id == _APPLICATION, requests.c.batch.in_(_TAKEN)
 """Statements take the application, the batches (`taken`) and the first hour that stays one (`recent`)."""
+_TURN = select(applications.c.application_id).where(applications.c.application_id == _APPLICATION)
+_TURN = _TURN.with_for_update(skip_locked=True)
+_OLDEST = (
+    select(batches.c.batch, batches.c.requests)
+    .where(batches.c.application_id == _APPLICATION)
+    .order_by(batches.c.batch)
+    .limit(_BATCHES_AT_ONCE)
+)
+_TAKE = delete(batches).where(batches.c.application_id == _APPLICATION, batches.c.batch.in_(_TAKEN))
 
 
 @cache
@@ -275,13 +282,19 @@ def _largest(dialect: str, extreme: Extreme) -> Upsert:
     return upsert(dialect, extremes).from_select(columns, largest).on_conflict_do_nothing()
 
 
+_OF_KIND = extremes.c.application_id == _APPLICATION, extremes.c.kind == bindparam("kind")
+_OF_DAY = *_OF_KIND, extremes.c.day == bindparam("day")
+_CROWDED = select(extremes.c.day).where(*_OF_KIND).group_by(extremes.c.day).having(func.count() > KEPT_EXTREMES)
+_LEAST_KEPT = select(extremes.c.value).where(*_OF_DAY).order_by(extremes.c.value.desc())
+_LEAST_KEPT = _LEAST_KEPT.offset(KEPT_EXTREMES - 1).limit(1)
+_DROP = delete(extremes).where(*_OF_DAY, extremes.c.value < bindparam("least"))
+
+
 def _trim(connection: Connection, application_id: int, extreme: Extreme) -> None:
-    own = extremes.c.application_id == application_id, extremes.c.kind == int(extreme)
-    crowded = select(extremes.c.day).where(*own).group_by(extremes.c.day).having(func.count() > KEPT_EXTREMES)
-    for day in list(connection.scalars(crowded)):
-        kept = select(extremes.c.value).where(*own, extremes.c.day == day).order_by(extremes.c.value.desc())
-        least = connection.scalars(kept.offset(KEPT_EXTREMES - 1).limit(1)).one()
-        connection.execute(delete(extremes).where(*own, extremes.c.day == day, extremes.c.value < least))
+    own = {"application": application_id, "kind": int(extreme)}
+    for day in list(connection.scalars(_CROWDED, own)):
+        of_day = {**own, "day": day}
+        connection.execute(_DROP, {**of_day, "least": connection.scalars(_LEAST_KEPT, of_day).one()})
 
 
 def compact(connection: Connection, application_id: int) -> None:
