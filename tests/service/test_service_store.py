@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
@@ -112,6 +113,16 @@ def test_tidying_moves_what_was_written_to_the_file_and_begins_the_log_anew(
         size = (tmp_path / "payi.db-wal").stat().st_size
         ledger.ingest(CALL)
         assert (tmp_path / "payi.db-wal").stat().st_size == size
+
+
+def test_those_who_commit_leave_the_log_to_whoever_has_promised_to_tidy(tmp_path: Path) -> None:
+    def pages(connection: Connection, _application_id: int) -> int:
+        return int(connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
+
+    with Ledger(tmp_path / "payi.db") as ledger:
+        assert ledger.read(pages) == 1_000
+        ledger.will_tidy()
+        assert ledger.read(pages) == ledger.write(pages) == 16_384
 
 
 FORK = """

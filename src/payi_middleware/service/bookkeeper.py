@@ -37,6 +37,7 @@ class Bookkeeper:
 
     def start(self) -> None:
         """Begin."""
+        self._ledger.will_tidy()
         self._thread = threading.Thread(target=self._work, name="payi-bookkeeper", daemon=True)
         self._thread.start()
 

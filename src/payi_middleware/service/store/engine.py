@@ -99,6 +99,11 @@ class Store:
                 raise self._translation(error) from error
         raise AssertionError
 
+    def will_tidy(self) -> None:
+        """Promise to call `tidy` every second or so."""
+        self._own()
+        self._kind.will_tidy(self._engine)
+
     def tidy(self) -> None:
         """Do now, on this thread, what somebody who writes would have to do later."""
         self._own()

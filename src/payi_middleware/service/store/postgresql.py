@@ -54,6 +54,10 @@ def for_writing(engine: Engine) -> Engine:
     return engine
 
 
+def will_tidy(_engine: Engine) -> None:
+    """Do nothing: the server does it."""
+
+
 def tidy(_engine: Engine, _writing: AbstractContextManager[Any]) -> None:
     """Do nothing: the server does it."""
 

@@ -20,16 +20,8 @@ _BEGIN = "payi_begin"
 _POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT}
 _CACHE_KIB = 32_768
 _LOG_PAGES, _LOG_BEGUN_ANEW = 16_384, 2_048
-"""Pages of the log from which on whoever commits has to move them to the file (64 MB: a page that was written often is
-moved once), and from which on `tidy` has the next writer begin at the log's start."""
-
-_SETTINGS = (
-    "synchronous=NORMAL",
-    "foreign_keys=ON",
-    f"cache_size=-{_CACHE_KIB}",
-    "temp_store=MEMORY",
-    f"wal_autocheckpoint={_LOG_PAGES}",
-)
+"""Pages of the log from which on whoever commits has to move them to the file although somebody calls `tidy` (64 MB),
+and from which on `tidy` has the next writer begin at the log's start."""
 
 
 def checked(url: URL) -> URL:
@@ -86,6 +78,12 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
+def will_tidy(engine: Engine) -> None:
+    """Have those who commit leave the log to `tidy`: else each larger transaction waits twice for the disk."""
+    event.listen(engine, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))
+    engine.dispose()
+
+
 def tidy(engine: Engine, writing: AbstractContextManager[Any]) -> None:
     """Move what was written from the log to the file, which takes the disk so long that no writer should do it.
 
@@ -119,7 +117,7 @@ def fix(reason: str) -> str:
 
 def _prepare(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own would take the write lock too late
-    for setting in _SETTINGS:
+    for setting in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
         _pragma(connection, setting)
 
 
