@@ -147,3 +147,29 @@ def test_many_more_than_one_transaction_takes_are_all_booked(ledger: Ledger) -> 
     anyio.run(run)
     clerk.close()
     assert len(ledger.requests(limit=10_000)) == 4300
+
+
+def test_requests_that_come_soon_after_a_transaction_are_given_a_moment_to_gather(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payi_middleware.service.clerk._SOON", 60.0)
+    written, may_go_on = held(ledger, monkeypatch)
+    may_go_on.set()
+    clerk = Clerk(ledger)
+    moments: list[float] = []
+
+    def another_comes(moment: float) -> None:
+        moments.append(moment)
+        clerk.leave(ledger.application_id, [event()])
+
+    monkeypatch.setattr("payi_middleware.service.clerk.time.sleep", another_comes)
+
+    async def run() -> None:
+        await clerk.book(ledger.application_id, [event()])
+        await clerk.book(ledger.application_id, [event()])
+
+    anyio.run(run)
+    clerk.close()
+    assert written == [1, 2]
+    assert len(moments) == 1
+    assert 0 < moments[0] <= 0.005

@@ -10,12 +10,17 @@ from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, func, select
 
 from payi_middleware.service.accounts import rollups
+from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
 from payi_middleware.service.store import schema
 from payi_middleware.service.store.money import join
+from payi_middleware.service.store.writing import insert_all
+
+from .databases import postgresql_url
 
 CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
 COST = Decimal("0.00000285")
@@ -168,3 +173,31 @@ def _summed(connection: Connection, application_id: int) -> tuple[int, Decimal]:
         ).where(columns.application_id == application_id, columns.kind == int(rollups.Rollup.TOTAL))
     ).one()
     return int(row[0]), join(int(row[1]), int(row[2]))
+
+
+def test_what_the_database_refuses_while_many_rows_are_written_is_a_ledger_error_and_changes_nothing() -> None:
+    row = {"application_id": 1, "batch": 1, "requests": 1}
+
+    def twice(connection: Connection, _application_id: int) -> None:
+        insert_all(connection, schema.batches, [{**row, "batch": 2}, {**row, "batch": 3}, {**row, "batch": 4}])
+        insert_all(connection, schema.batches, [row, {**row, "requests": None}, {**row, "batch": 5}])
+
+    with postgresql_url() as url, Ledger(url) as ledger:
+        with pytest.raises(LedgerError, match="null value"):
+            ledger.write(twice)
+        assert ledger.unfolded() == 0
+
+
+def test_a_connection_that_is_lost_while_many_rows_are_written_is_a_ledger_error_and_the_next_one_works() -> None:
+    def lose(connection: Connection, application_id: int) -> None:
+        with ledger._store.read() as other:
+            backend = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({backend}, 10000)")
+        row = {"application_id": application_id, "batch": 1, "requests": 1}
+        insert_all(connection, schema.batches, [{**row, "batch": number} for number in range(10)])
+
+    with postgresql_url() as url, Ledger(url) as ledger:
+        with pytest.raises(LedgerError):
+            ledger.write(lose)
+        assert ledger.ingest_bulk([CALL] * 5)["ingest_count"] == 5
+        assert ledger.unfolded() == 1

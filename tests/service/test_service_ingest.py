@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -300,3 +301,35 @@ def test_a_bulk_says_nothing_of_single_results_unless_asked(ledger: Ledger) -> N
 
 def test_an_empty_bulk_is_fine(ledger: Ledger) -> None:
     assert ledger.ingest_bulk([])["ingest_count"] == 0
+
+
+ODD = (
+    "tab\t",
+    "line\nbreak\r",
+    "back\\slash \\N \\.",
+    "'quoted' \"twice\"",
+    "Zürich 日本 🎈",
+    "%(percent)s %s ?",
+    "\x7f\x01",
+)
+
+
+def test_many_at_once_are_stored_as_they_are_one_by_one(ledger: Ledger) -> None:
+    items = [
+        call(
+            user_id=odd,
+            event_timestamp=RECEIVED,
+            request_tags=["a"],
+            properties={odd: odd, "half": "\ud83c", "zero": "\0"},
+        )
+        for odd in ODD
+    ]
+    assert ledger.ingest_bulk(items)["ingest_count"] == len(ODD)
+    for item in items:
+        ledger.ingest(item)
+    for odd in ODD:
+        one, other = ledger.requests(user_id=odd)
+        assert one.user_id == odd
+        assert replace(one, request_id="", ingest_timestamp=RECEIVED) == replace(
+            other, request_id="", ingest_timestamp=RECEIVED
+        )

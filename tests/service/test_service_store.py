@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
@@ -98,6 +100,31 @@ def test_an_instance_is_made_once_and_gathers_the_properties_of_its_events(tmp_p
 
 
 # In a process of its own: a fork of the test runner would go on running tests.
+def test_tidying_moves_what_was_written_to_the_file_and_begins_the_log_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payi_middleware.service.store.sqlite._LOG_BEGUN_ANEW", 0)
+    with Ledger(tmp_path / "payi.db") as ledger:
+        ledger.ingest_bulk([CALL] * 100)
+        ledger.tidy()
+        shutil.copy(tmp_path / "payi.db", tmp_path / "copy.db")
+        with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+            assert copy.execute("SELECT count(*) FROM payi_requests").fetchone() == (100,)
+        size = (tmp_path / "payi.db-wal").stat().st_size
+        ledger.ingest(CALL)
+        assert (tmp_path / "payi.db-wal").stat().st_size == size
+
+
+def test_those_who_commit_leave_the_log_to_whoever_has_promised_to_tidy(tmp_path: Path) -> None:
+    def pages(connection: Connection, _application_id: int) -> int:
+        return int(connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
+
+    with Ledger(tmp_path / "payi.db") as ledger:
+        assert ledger.read(pages) == 1_000
+        ledger.will_tidy()
+        assert ledger.read(pages) == ledger.write(pages) == 16_384
+
+
 FORK = """
 import os, sys
 from payi_middleware.service.ledger import Ledger

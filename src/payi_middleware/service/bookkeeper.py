@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 _EVERY = 1.0
 _DAYS_EVERY = 600.0
 """Seconds between two looks at what is to be added up, and at which hours are long over."""
+_LONGEST_PAUSE = 0.05
 
 
 class Bookkeeper:
@@ -32,10 +33,11 @@ class Bookkeeper:
         self._ledger = ledger
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._next_days = monotonic()
+        self._next_days = self._next_tidy = monotonic()
 
     def start(self) -> None:
         """Begin."""
+        self._ledger.will_tidy()
         self._thread = threading.Thread(target=self._work, name="payi-bookkeeper", daemon=True)
         self._thread.start()
 
@@ -58,9 +60,22 @@ class Bookkeeper:
         days_are_due = monotonic() >= self._next_days
         for application_id in self._ledger.unfolded_applications():
             ledger = self._ledger.of(application_id)
-            while not self._ended.is_set() and ledger.write(rollups.fold):
-                pass
+            while self._fold(ledger):
+                self._tidy()
             if days_are_due:
                 ledger.write(rollups.compact)
         if days_are_due:
             self._next_days = monotonic() + _DAYS_EVERY
+        self._tidy()
+
+    def _fold(self, ledger: Ledger) -> bool:
+        """Add up a portion, and return whether there may be more."""
+        began = monotonic()
+        folded = ledger.write(rollups.fold)
+        # As long again for whoever books: the lock is given to who asks first, not to who has waited longest.
+        return not self._ended.wait(min(monotonic() - began, _LONGEST_PAUSE)) and folded > 0
+
+    def _tidy(self) -> None:
+        if monotonic() >= self._next_tidy:
+            self._ledger.tidy()
+            self._next_tidy = monotonic() + _EVERY

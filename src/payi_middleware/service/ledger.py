@@ -94,6 +94,14 @@ class Ledger:
         with self._store.read() as connection:
             return rollups.waiting(connection)
 
+    def will_tidy(self) -> None:
+        """Promise to call `tidy` every second or so."""
+        self._store.will_tidy()
+
+    def tidy(self) -> None:
+        """Spare those who book some of the work that writing to a file brings along."""
+        self._store.tidy()
+
     def check(self) -> None:
         """Find out whether the database answers.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .errors import invalid, missing
@@ -80,5 +81,10 @@ def split_large_context(unit: str) -> tuple[str, bool]:
 
 def tokens(units: Units) -> Counts:
     """Add up the counters of the units that count tokens; searches, guardrails and the like are left out."""
-    counted = [counts for unit, counts in units.items() if _TOKEN_UNIT.fullmatch(split_large_context(unit)[0])]
-    return Counts(sum(counts.input for counts in counted), sum(counts.output for counts in counted))
+    counted = [counts for unit, counts in units.items() if _counts_tokens(unit)]
+    return Counts(sum([counts.input for counts in counted]), sum([counts.output for counts in counted]))
+
+
+@lru_cache(maxsize=512)
+def _counts_tokens(unit: str) -> bool:
+    return _TOKEN_UNIT.fullmatch(split_large_context(unit)[0]) is not None

@@ -9,10 +9,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.errors import ServiceError, invalid
@@ -33,7 +34,6 @@ _STORED = select(requests).where(
     requests.c.application_id == bindparam("application"),
     requests.c.response_key.in_(bindparam("named", expanding=True)),
 )
-_INSERT_BATCH = insert(batches)
 _MOST_QUANTA = 10**24
 """A billion dollars: a mistake in one request, and sums of many such would leave 64 bits."""
 _EPOCH_MS = 1_577_836_800_000
@@ -77,6 +77,7 @@ def price(event: Event, resource: Resource | None) -> Priced:
     return Priced(event, resource, input_cost, output_cost, unknown, tier)
 
 
+@lru_cache(maxsize=4_096)
 def response_key(category: str, provider_response_id: str) -> bytes:
     """Return the digest by which a provider's response is known."""
     told = f"{category}\0{provider_response_id}".encode("utf-8", "surrogatepass")
@@ -160,9 +161,9 @@ class _Booking:
             limits.charge(self._connection, self._application_id, sums)
         if charged := list(self._charged(rows)):
             insert_all(self._connection, request_limits, charged)
-        self._known.write(self._connection, self._application_id, set(names_in(rows)))
+        self._known.write(self._connection, self._application_id, names_in(rows))
         batch = {"application_id": self._application_id, "batch": self._batch, "requests": len(rows)}
-        self._connection.execute(_INSERT_BATCH, batch)
+        insert_all(self._connection, batches, [batch])
         return rows
 
     def _charged(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -245,26 +246,20 @@ _NAMED = (
 )
 
 
-def names_in(rows: Iterable[Mapping[Any, Any]]) -> Iterator[tuple[Kind, str]]:
-    """Yield the names that requests are grouped and searched by."""
-    for row in rows:
-        yield Kind.RESOURCE, pair(row["category"], row["resource"])
-        for kind, name in _NAMED:
-            if row[name]:
-                yield kind, row[name]
-        if instance := _instance_name(row["use_case_name"], row["use_case_id"]):
-            yield Kind.INSTANCE, instance
-        for limit_id in row["limits"] or ():
-            yield Kind.LIMIT, limit_id
-
-
-def _instance_name(use_case_name: str | None, use_case_id: str | None) -> str | None:
-    return pair(use_case_name, use_case_id) if use_case_name and use_case_id else None
+def names_in(rows: Sequence[Mapping[Any, Any]]) -> set[tuple[Kind, str]]:
+    """Return the names that requests are grouped and searched by."""
+    resources = {(row["category"], row["resource"]) for row in rows}
+    cases = {(row["use_case_name"], row["use_case_id"]) for row in rows}
+    used = {(Kind.RESOURCE, pair(category, resource)) for category, resource in resources}
+    used |= {(kind, name) for kind, column in _NAMED for name in {row[column] for row in rows} if name}
+    used |= {(Kind.INSTANCE, pair(name, use_case_id)) for name, use_case_id in cases if name and use_case_id}
+    used |= {(Kind.LIMIT, limit_id) for row in rows for limit_id in row["limits"] or ()}
+    return used
 
 
 def names_of(outcomes: Iterable[Outcome]) -> set[tuple[Kind, str]]:
     """Return the names that are in the database once these outcomes are."""
-    return set(names_in(outcome.row for outcome in outcomes if isinstance(outcome, Booked)))
+    return names_in([outcome.row for outcome in outcomes if isinstance(outcome, Booked)])
 
 
 def _blocking(event: Event, locked: Mapping[str, Mapping[Any, Any]]) -> list[str]:

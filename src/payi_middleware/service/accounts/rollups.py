@@ -7,15 +7,17 @@ days (`compact`). A sum over both is exact at any time, as each request is in on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
-    FromClause,
     Integer,
     Select,
     and_,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    union_all,
 )
 
 from payi_middleware.service.store import clock
@@ -49,8 +52,9 @@ __all__ = [
     "waiting",
 ]
 
-_BATCHES_AT_ONCE, _REQUESTS_AT_ONCE = 200, 150
-"""What one transaction adds up: nobody else writes to SQLite for as long, some 20 ms. More would cost as much each."""
+_BATCHES_AT_ONCE = 256
+_REQUESTS_AT_ONCE = {"sqlite": 150, "postgresql": 1_000}
+"""What one transaction adds up: nobody else writes to SQLite for as long, some 10 ms. More would cost as much each."""
 HOURS_KEPT = 50
 """Hours that stay hours: what is older is by day."""
 _HOURS_A_DAY = 24
@@ -123,9 +127,8 @@ def fold(connection: Connection, application_id: int) -> int:
     if taken:
         dialect = connection.dialect.name
         recent = clock.micros(clock.now()) // clock.HOUR - HOURS_KEPT
-        named = {"application": application_id, "taken": taken, "recent": recent}
-        for kind in Rollup:
-            connection.execute(_folding(dialect, kind), named)
+        named = {"application": application_id, "taken": _padded(taken), "recent": recent}
+        connection.execute(_folding(dialect), named)
         for extreme in Extreme:
             connection.execute(_largest(dialect, extreme), named)
             _trim(connection, application_id, extreme)
@@ -144,87 +147,103 @@ def waiting(connection: Connection) -> int:
 
 
 def _take(connection: Connection, application_id: int) -> list[int]:
-    own = applications.c.application_id == application_id
+    own = {"application": application_id}
     # Two that add up at once would wait for each other's rows.
-    if connection.scalar(select(own).where(own).with_for_update(skip_locked=True)) is None:
+    if connection.scalar(_TURN, own) is None:
         return []
-    oldest = select(batches.c.batch, batches.c.requests).where(batches.c.application_id == application_id)
+    most = _REQUESTS_AT_ONCE[connection.dialect.name]
     taken: list[int] = []
     count = 0
-    for row in connection.execute(oldest.order_by(batches.c.batch).limit(_BATCHES_AT_ONCE)):
-        if taken and count + row.requests > _REQUESTS_AT_ONCE:
+    for row in connection.execute(_OLDEST, own):
+        if taken and count + row.requests > most:
             break
         taken.append(row.batch)
         count += row.requests
     if taken:
-        done = batches.c.application_id == application_id, batches.c.batch.in_(taken)
-        connection.execute(delete(batches).where(*done))
+        connection.execute(_TAKE, {**own, "taken": _padded(taken)})
     return taken
 
 
+def _padded(taken: list[int]) -> list[int]:
+    """Return them, the last one several times: a statement is prepared once for each number of parameters."""
+    return taken + taken[-1:] * ((1 << (len(taken) - 1).bit_length()) - len(taken))
+
+
 _APPLICATION: ColumnElement[int] = bindparam("application", type_=Integer)
-_OF_BATCHES = requests.c.application_id == _APPLICATION, requests.c.batch.in_(bindparam("taken", expanding=True))
+_TAKEN: ColumnElement[Any] = bindparam("taken", expanding=True)
+_OF_BATCHES = requests.c.application_id == _APPLICATION, requests.c.batch.in_(_TAKEN)
 """Statements take the application, the batches (`taken`) and the first hour that stays one (`recent`)."""
+_TURN = select(applications.c.application_id).where(applications.c.application_id == _APPLICATION)
+_TURN = _TURN.with_for_update(skip_locked=True)
+_OLDEST = (
+    select(batches.c.batch, batches.c.requests)
+    .where(batches.c.application_id == _APPLICATION)
+    .order_by(batches.c.batch)
+    .limit(_BATCHES_AT_ONCE)
+)
+_TAKE = delete(batches).where(batches.c.application_id == _APPLICATION, batches.c.batch.in_(_TAKEN))
 
 
 @cache
-def _folding(dialect: str, kind: Rollup) -> Upsert:
-    """Return the statement that adds batches to a kind of rollup: building one takes longer than running it."""
-    source, conditions = _source(kind)
-    hour = cast(requests.c.event_timestamp // clock.HOUR, Integer)
-    stays = literal(value=True) if kind is Rollup.TOTAL else hour >= bindparam("recent", type_=Integer)
-    grouped = {
-        "kind": case((stays, int(kind)), else_=int(kind) + BY_DAY),
-        "bucket": case((stays, hour), else_=hour - hour % _HOURS_A_DAY),
-        **{f"key{number}": _key(name) for number, name in enumerate(KEYS[kind], 1)},
-    }
+def _folding(dialect: str) -> Upsert:
+    """Return the statement that adds batches to all kinds of rollups.
+
+    It is one, so that the requests are read once, and built once: building it takes longer than running it.
+    """
+    booked = select(*_counted()).where(*_OF_BATCHES).cte("booked")
+    own = request_limits.c.application_id == _APPLICATION, request_limits.c.batch.in_(_TAKEN)
+    # By the primary key alone: PostgreSQL, until it knows better, expects a row of each batch, and compares them all.
+    request = and_(
+        requests.c.application_id == request_limits.c.application_id,
+        requests.c.request_id == request_limits.c.request_id,
+    )
+    of_limits = select(request_limits.c.limit_key, *_counted()).select_from(request_limits.join(requests, request))
+    charged = of_limits.where(*own).cte("charged")
+    return _adding(dialect, union_all(*(_grouped(kind, charged if kind in _OF_LIMITS else booked) for kind in Rollup)))
+
+
+def _counted() -> Iterator[ColumnElement[Any]]:
+    """Yield what counts of a request."""
+    columns = requests.c
+    hour = cast(columns.event_timestamp // clock.HOUR, Integer)
+    stays = hour >= bindparam("recent", type_=Integer)
+    yield hour.label("hour")
+    yield case((stays, hour), else_=_day(hour)).label("bucket")
+    yield case((stays, 0), else_=BY_DAY).label("older")
+    named = {name for names in KEYS.values() for name in names if name is not None and name in columns}
+    yield from (columns[name] for name in sorted(named))
+    yield from (columns[name] for name in SUMS if name in columns and name not in ("failed", "blocked"))
+    yield case((columns.failed, 1), else_=0).label("failed")
+    yield case((columns.blocked, 1), else_=0).label("blocked")
+    yield func.coalesce(columns.end_to_end_latency_ms, 0).label("latency_ms")
+    yield case((columns.end_to_end_latency_ms.is_not(None), 1), else_=0).label("timed")
+
+
+def _day(hour: ColumnElement[int]) -> ColumnElement[int]:
+    return hour - hour % _HOURS_A_DAY
+
+
+def _grouped(kind: Rollup, source: CTE) -> Select[Any]:
+    columns = source.c
+    always = kind is Rollup.TOTAL
+    older, bucket = (literal(0), columns.hour) if always else (columns.older, columns.bucket)
+    keys = [literal(NONE) if name is None else columns[name] for name in KEYS[kind]]
+    sums = {name: func.count() if name == "requests" else func.sum(columns[name]) for name in SUMS}
     told = select(
         _APPLICATION.label("application_id"),
-        *(value.label(name) for name, value in grouped.items()),
-        *(value.label(name) for name, value in _sums().items()),
+        (older + int(kind)).label("kind"),
+        bucket.label("bucket"),
+        *(key.label(f"key{number}") for number, key in enumerate(keys, 1)),
+        *(cast(value, BigInteger).label(name) for name, value in sums.items()),
     )
-    return _adding(dialect, told.select_from(source).where(*conditions).group_by(*grouped))
-
-
-def _source(kind: Rollup) -> tuple[FromClause, list[ColumnElement[bool]]]:
-    conditions = [*_OF_BATCHES]
     if kind in _OF_USE_CASES:
-        conditions.append(requests.c.use_case_key != NONE)
-    if kind not in _OF_LIMITS:
-        return requests, conditions
-    charged = and_(
-        request_limits.c.application_id == requests.c.application_id,
-        request_limits.c.request_id == requests.c.request_id,
-    )
-    taken = request_limits.c.batch.in_(bindparam("taken", expanding=True))
-    conditions += [request_limits.c.application_id == _APPLICATION, taken]
-    return request_limits.join(requests, charged), conditions
+        told = told.where(columns.use_case_key != NONE)
+    grouped = [] if always else [columns.older]
+    named = [columns[name] for name in KEYS[kind] if name is not None]
+    return told.select_from(source).group_by(*grouped, bucket, *named)
 
 
-def _key(name: str | None) -> ColumnElement[int]:
-    if name is None:
-        return literal(NONE)
-    return request_limits.c.limit_key if name == "limit_key" else requests.c[name]
-
-
-def _sums() -> dict[str, ColumnElement[int]]:
-    """Return what is added up of requests, by the column it goes to."""
-    columns = requests.c
-    plain = {name: func.sum(columns[name]) for name in SUMS if name in columns and name not in ("failed", "blocked")}
-    return {
-        name: cast(value, BigInteger)
-        for name, value in {
-            **plain,
-            "requests": func.count(),
-            "failed": func.sum(case((columns.failed, 1), else_=0)),
-            "blocked": func.sum(case((columns.blocked, 1), else_=0)),
-            "latency_ms": func.coalesce(func.sum(columns.end_to_end_latency_ms), 0),
-            "timed": func.count(columns.end_to_end_latency_ms),
-        }.items()
-    }
-
-
-def _adding(dialect: str, told: Select[Any]) -> Upsert:
+def _adding(dialect: str, told: Select[Any] | CompoundSelect[Any]) -> Upsert:
     """Return the statement that adds sums to those that are there."""
     adding = upsert(dialect, rollups).from_select([column.name for column in told.selected_columns], told)
     added = {name: rollups.c[name] + adding.excluded[name] for name in SUMS}
@@ -263,13 +282,19 @@ def _largest(dialect: str, extreme: Extreme) -> Upsert:
     return upsert(dialect, extremes).from_select(columns, largest).on_conflict_do_nothing()
 
 
+_OF_KIND = extremes.c.application_id == _APPLICATION, extremes.c.kind == bindparam("kind")
+_OF_DAY = *_OF_KIND, extremes.c.day == bindparam("day")
+_CROWDED = select(extremes.c.day).where(*_OF_KIND).group_by(extremes.c.day).having(func.count() > KEPT_EXTREMES)
+_LEAST_KEPT = select(extremes.c.value).where(*_OF_DAY).order_by(extremes.c.value.desc())
+_LEAST_KEPT = _LEAST_KEPT.offset(KEPT_EXTREMES - 1).limit(1)
+_DROP = delete(extremes).where(*_OF_DAY, extremes.c.value < bindparam("least"))
+
+
 def _trim(connection: Connection, application_id: int, extreme: Extreme) -> None:
-    own = extremes.c.application_id == application_id, extremes.c.kind == int(extreme)
-    crowded = select(extremes.c.day).where(*own).group_by(extremes.c.day).having(func.count() > KEPT_EXTREMES)
-    for day in list(connection.scalars(crowded)):
-        kept = select(extremes.c.value).where(*own, extremes.c.day == day).order_by(extremes.c.value.desc())
-        least = connection.scalars(kept.offset(KEPT_EXTREMES - 1).limit(1)).one()
-        connection.execute(delete(extremes).where(*own, extremes.c.day == day, extremes.c.value < least))
+    own = {"application": application_id, "kind": int(extreme)}
+    for day in list(connection.scalars(_CROWDED, own)):
+        of_day = {**own, "day": day}
+        connection.execute(_DROP, {**of_day, "least": connection.scalars(_LEAST_KEPT, of_day).one()})
 
 
 def compact(connection: Connection, application_id: int) -> None:
@@ -283,7 +308,7 @@ def compact(connection: Connection, application_id: int) -> None:
     )
     grouped = {
         "kind": rollups.c.kind + BY_DAY,
-        "bucket": rollups.c.bucket - rollups.c.bucket % _HOURS_A_DAY,
+        "bucket": _day(rollups.c.bucket),
         "key1": rollups.c.key1,
         "key2": rollups.c.key2,
     }

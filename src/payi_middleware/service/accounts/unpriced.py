@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.schema import requests, unpriced
@@ -43,19 +43,24 @@ class Unpriced:
     units: dict[str, dict[str, int]]
 
 
+_UNPRICED = select(
+    requests.c.resource_key,
+    requests.c.category,
+    requests.c.resource,
+    requests.c.resource_id,
+    requests.c.event_timestamp,
+    requests.c.unknown_units,
+).where(
+    requests.c.application_id == bindparam("application"),
+    requests.c.batch.in_(bindparam("taken", expanding=True)),
+    requests.c.unknown_units.is_not(None),
+)
+
+
 def fold(connection: Connection, application_id: int, taken: Sequence[int]) -> None:
     """Add up what these batches have used at no cost; once for each batch, by whoever folds it into the rollups."""
-    columns = requests.c
-    query = select(
-        columns.resource_key,
-        columns.category,
-        columns.resource,
-        columns.resource_id,
-        columns.event_timestamp,
-        columns.unknown_units,
-    ).where(columns.application_id == application_id, columns.batch.in_(taken), columns.unknown_units.is_not(None))
     sums: dict[tuple[int, str], dict[str, Any]] = {}
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(_UNPRICED, {"application": application_id, "taken": taken}).mappings():
         own = {} if row["resource_id"] else {WHOLE: {"input": 0, "output": 0}}
         for unit, counts in {**own, **row["unknown_units"]}.items():
             _count(sums, application_id, row, unit, counts)

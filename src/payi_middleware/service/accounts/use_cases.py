@@ -13,7 +13,7 @@ from payi_middleware.service.store import clock
 from payi_middleware.service.store.schema import limits as limits_table
 from payi_middleware.service.store.schema import use_case_definitions as definitions
 from payi_middleware.service.store.schema import use_case_instances as instances
-from payi_middleware.service.store.writing import insert_new, portions
+from payi_middleware.service.store.writing import insert_all, insert_new, portions
 
 from . import limits
 from .events import Event
@@ -33,7 +33,6 @@ _INSTANCES = (
     )
     .order_by(instances.c.use_case_id)
 )
-_INSERT = insert(instances)
 _UPDATE = (
     update(instances)
     .where(
@@ -179,7 +178,7 @@ def make(
             }
         )
     if made:
-        connection.execute(_INSERT, made)
+        insert_all(connection, instances, made)
         found.update(((row["use_case_name"], row["use_case_id"]), row) for row in made)
     if with_limit:
         connection.execute(insert(limits_table), with_limit)

@@ -99,6 +99,17 @@ class Store:
                 raise self._translation(error) from error
         raise AssertionError
 
+    def will_tidy(self) -> None:
+        """Promise to call `tidy` every second or so."""
+        self._own()
+        self._kind.will_tidy(self._engine)
+
+    def tidy(self) -> None:
+        """Do now, on this thread, what somebody who writes would have to do later."""
+        self._own()
+        with uncut, self._translated():
+            self._kind.tidy(self._engine, self._writing)
+
     def rest(self) -> None:
         """Close the connections before a fork: a child that finds a file open takes its locks for its own."""
         if self._pid == os.getpid() and self.is_file:

@@ -54,6 +54,14 @@ def for_writing(engine: Engine) -> Engine:
     return engine
 
 
+def will_tidy(_engine: Engine) -> None:
+    """Do nothing: the server does it."""
+
+
+def tidy(_engine: Engine, _writing: AbstractContextManager[Any]) -> None:
+    """Do nothing: the server does it."""
+
+
 def is_transient(error: DBAPIError) -> bool:
     """Return whether another transaction stood in the way, so that the same one is worth another try."""
     return getattr(error.orig, "sqlstate", None) in _TRANSIENT

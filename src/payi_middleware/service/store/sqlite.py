@@ -19,6 +19,9 @@ BUSY_TIMEOUT = 30.0
 _BEGIN = "payi_begin"
 _POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT}
 _CACHE_KIB = 32_768
+_LOG_PAGES, _LOG_BEGUN_ANEW = 16_384, 2_048
+"""Pages of the log from which on whoever commits has to move them to the file although somebody calls `tidy` (64 MB),
+and from which on `tidy` has the next writer begin at the log's start."""
 
 
 def checked(url: URL) -> URL:
@@ -73,6 +76,29 @@ def write_lock() -> AbstractContextManager[Any]:
 def for_writing(engine: Engine) -> Engine:
     """Return the engine whose transactions write: they take the write lock when they begin."""
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def will_tidy(engine: Engine) -> None:
+    """Have those who commit leave the log to `tidy`: else each larger transaction waits twice for the disk."""
+    event.listen(engine, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))
+    engine.dispose()
+
+
+def tidy(engine: Engine, writing: AbstractContextManager[Any]) -> None:
+    """Move what was written from the log to the file, which takes the disk so long that no writer should do it.
+
+    Args:
+        writing: what keeps the threads of this process from writing.
+    """
+    if _move(engine) > _LOG_BEGUN_ANEW:
+        with writing:  # what was written meanwhile is little: once nothing is left, the log is begun anew
+            _move(engine)
+
+
+def _move(engine: Engine) -> int:
+    """Return how many pages the log has."""
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()[1])
 
 
 def is_transient(_error: DBAPIError) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+from . import copying
+from .encoding import binder
 
 _T = TypeVar("_T")
 _AT_ONCE = 10_000
@@ -27,7 +31,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     Rows come sorted by their key: two transactions that insert the same ones would wait for each other otherwise.
     """
-    connection.execute(upsert(connection.dialect.name, table).on_conflict_do_nothing(), rows)
+    insertion = _insertion(connection.dialect, table, tuple(rows[0]), new=True)
+    connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -35,37 +40,56 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     What SQLAlchemy does for each of them takes longer than the database does; here it is done once for all that follow.
     """
-    insertion = _insertion(connection.dialect, table, tuple(rows[0]))
-    connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
+    columns = tuple(rows[0])
+    insertion = _insertion(connection.dialect, table, columns, new=False)
+    if copying.pays(connection, len(rows)):
+        copying.copy(connection, table.name, columns, insertion.values(rows))
+    else:
+        connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
 
 
 class _Insertion:
-    """The statement that inserts rows of these columns, and how the driver wants their values."""
+    """The statement that inserts rows of these columns, and how the driver wants their values.
 
-    def __init__(self, dialect: Dialect, table: Table, columns: Sequence[str]) -> None:
-        compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
-        processors = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in columns}
+    Args:
+        new: only those rows whose primary key is not there yet.
+    """
+
+    def __init__(self, dialect: Dialect, table: Table, columns: tuple[str, ...], *, new: bool) -> None:
+        inserting = upsert(dialect.name, table).on_conflict_do_nothing() if new else insert(table)
+        compiled = inserting.compile(dialect=dialect, column_keys=list(columns))
         self.statement = str(compiled)
+        self._columns = columns
         self._in_order = dialect.positional
-        self._order = getattr(compiled, "positiontup", None) or columns
-        self._processed = [(name, process) for name, process in processors.items() if process is not None]
+        if self._in_order and (order := getattr(compiled, "positiontup", None)):
+            self._columns = tuple(order)
+        self._row = itemgetter(*self._columns)
+        binders = [binder(table.c[name].type, dialect) for name in self._columns]
+        self._bound = [(place, bind) for place, bind in enumerate(binders) if bind is not None]
+
+    def values(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
+        """Yield each row's values, in the order of the statement's columns."""
+        for row in rows:
+            values = list(self._row(row))
+            for place, bind in self._bound:
+                if values[place] is not None:
+                    values[place] = bind(values[place])
+            yield values
 
     def parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         """Return what is given to the driver beside the statement."""
-        written = [dict(row) for row in rows]
-        for name, process in self._processed:
-            for row in written:
-                row[name] = process(row[name])
-        return [tuple(row[name] for name in self._order) for row in written] if self._in_order else written
+        if self._in_order:
+            return [tuple(values) for values in self.values(rows)]
+        return [dict(zip(self._columns, values, strict=True)) for values in self.values(rows)]
 
 
-_insertions: dict[tuple[str, str, tuple[str, ...]], _Insertion] = {}
+_insertions: dict[tuple[str, str, tuple[str, ...], bool], _Insertion] = {}
 
 
-def _insertion(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> _Insertion:
-    key = dialect.name, table.name, columns
+def _insertion(dialect: Dialect, table: Table, columns: tuple[str, ...], *, new: bool) -> _Insertion:
+    key = dialect.name, table.name, columns, new
     if key not in _insertions:
-        _insertions[key] = _Insertion(dialect, table, columns)
+        _insertions[key] = _Insertion(dialect, table, columns, new=new)
     return _insertions[key]
 
 

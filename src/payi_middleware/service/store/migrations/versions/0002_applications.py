@@ -140,7 +140,7 @@ class _Copy:
         self._write(requests, rows)
         self._write(request_limits, self._charged(rows))
         self._write(batches, [{**self._own, "batch": batch, "requests": len(rows)}])
-        used = set(names_in(rows))
+        used = names_in(rows)
         self._known.write(self._connection, self._own["application_id"], used)
         self._known.learn(self._own["application_id"], used)
 

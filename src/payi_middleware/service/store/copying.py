@@ -1,0 +1,38 @@
+"""PostgreSQL's COPY: many rows cost half of what they cost as statements, on either side of the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+__all__ = ["copy", "pays"]
+
+_FROM = 3
+"""Rows from which on its second round trip is worth it."""
+
+
+def pays(connection: Connection, rows: int) -> bool:
+    """Return whether so many rows are better copied than inserted."""
+    return connection.dialect.name == "postgresql" and rows >= _FROM
+
+
+def copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows, all of which are new, within the transaction at hand.
+
+    Args:
+        connection: to PostgreSQL.
+        table, columns: of ours, whose names need no quotes.
+        rows: their values, as the driver takes them.
+    """
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    dbapi: Any = connection.dialect.loaded_dbapi
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copying:
+            for row in rows:
+                copying.write_row(row)
+    except dbapi.Error as error:  # as SQLAlchemy tells of those that its own statements meet with
+        raise DBAPIError.instance(statement, None, error, dbapi.Error, hide_parameters=True) from error
