@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from threading import Event, Thread
 from typing import Any
 
 import openai
@@ -96,3 +97,30 @@ def test_exchanges_that_nobody_waits_for_are_read_together(
     assert flush(30)
     assert read == ids
     assert len(list(ingest.ledger.requests())) == 4
+
+
+def test_a_flush_does_not_wait_for_calls_that_are_made_meanwhile(
+    ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_GATHER", 3600.0)
+    ended = Event()
+
+    def call() -> None:
+        with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
+            client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+
+    def redact(item: dict[str, Any]) -> dict[str, Any]:
+        if not ended.is_set():  # there is always one more by the time that one has been read
+            another = Thread(target=call)
+            another.start()
+            another.join()
+        return item
+
+    instrument(remote.model_copy(update={"headers": "off", "redact": redact}))
+    call()
+    try:
+        assert flush(30)
+    finally:
+        ended.set()
+    assert flush(30)
+    assert len(list(ingest.ledger.requests())) >= 2

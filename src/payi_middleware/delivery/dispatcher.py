@@ -43,7 +43,7 @@ _LINGER, _COMPANY = 0.25, 50
 """Seconds that a report nobody waits for waits for others to be sent with, and how many of them are enough."""
 _BULK_BYTES = 1024 * 1024
 _PARALLEL_BULKS = 2
-_AT_ONCE = 0.01
+_QUICK = 0.01
 """Seconds: while they take no longer, they go one after the other, which takes less of the interpreter's time."""
 _TOLD = 100
 """Reports sent together where each is answered with its result: reading that takes hold of the interpreter at once."""
@@ -158,8 +158,7 @@ class Dispatcher:
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
-            while self._inbox.gathered:
-                self._gather()
+            self._gather(self._inbox.qsize())  # and none that come meanwhile, or a busy app would never be flushed
             self._do_chores()  # what is to be taken over first is waited for, too
             self.stock.mark(item, self._taken)
             self.pacing.hurry(monotonic())
@@ -170,15 +169,14 @@ class Dispatcher:
 
     def _gather_now_and_then(self) -> None:
         if self._next_gathering is not None and monotonic() >= self._next_gathering:
-            self._next_gathering = None
             self._gather()
             self._last_gathering = monotonic()
-            if self._inbox.gathered:
-                self._next_gathering = self._last_gathering
+            if not self._inbox.gathered:
+                self._next_gathering = None
 
-    def _gather(self) -> None:
-        """Read exchanges that nobody waits for; they have come before whatever is read next."""
-        for exchange in self._inbox.gather(_ROUND):
+    def _gather(self, most: int = _ROUND) -> None:
+        """Read exchanges that lie beside the queue; they have come before whatever is read next."""
+        for exchange in self._inbox.gather(most):
             self._take_exchange(exchange)
             self._courtesy.rest_now_and_then()
 
@@ -236,7 +234,7 @@ class Dispatcher:
         sink = self._sink
         if sink is None or self.pacing.failing or self.pacing.batch == 1:
             return Job([self.stock.pop()], single=True)
-        if self._bulks >= (1 if self._bulk_seconds < _AT_ONCE else _PARALLEL_BULKS):
+        if self._bulks >= (1 if self._bulk_seconds < _QUICK else _PARALLEL_BULKS):
             return None
         oldest = waiting[0]
         if oldest.wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
