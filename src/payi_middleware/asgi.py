@@ -244,7 +244,7 @@ class AsgiIncoming:
 
     def __init__(self, scope: Any) -> None:
         self.original = scope
-        self._read: tuple[Any, int] | None = None
+        self._read: list[Any] = []
         self._headers: dict[bytes, bytes] = {}
 
     @property
@@ -255,9 +255,9 @@ class AsgiIncoming:
 
     def header(self, name: str) -> str | None:
         """The first value of a request header."""
-        headers = self.original["headers"]
-        if self._read is None or self._read[0] is not headers or self._read[1] != len(headers):
-            self._read = (headers, len(headers))
+        headers = list(self.original["headers"])
+        if headers != self._read:  # an inner layer may have put another value in an old one's place
+            self._read = headers
             self._headers = {key.lower(): value for key, value in reversed(headers)}
         value = self._headers.get(_key(name))
         return None if value is None else decode_header(value)

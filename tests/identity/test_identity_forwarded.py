@@ -13,6 +13,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
 from payi_middleware.annotations import NOTHING
+from payi_middleware.asgi import AsgiIncoming
 from payi_middleware.identity import Baggage, Headers, Identity, Trust
 from payi_middleware.settings import Settings
 
@@ -207,3 +208,11 @@ def test_the_verdict_on_a_peer_is_remembered_within_bounds() -> None:
 
     trusts = identity._entries[0].trusts
     assert trusts.cache_info().currsize == 1024  # type: ignore[attr-defined]
+
+
+def test_the_first_value_of_a_header_is_read_as_it_is_now_whatever_an_inner_layer_has_put_in_its_place() -> None:
+    headers = [(b"X-User-Id", b"alice"), (b"x-user-id", b"second")]
+    incoming = AsgiIncoming({"headers": headers})
+    assert incoming.header("x-user-id") == "alice"
+    headers[0] = (b"x-user-id", b"bob")
+    assert incoming.header("x-user-id") == "bob"
