@@ -22,7 +22,7 @@ SEVERITY = ("ok", "failed", "exceeded", "overrun", "blocked_external", "blocked"
 class _Answer(BaseModel):
     """Newer servers may say more than this version knows: what they say is kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class CostPart(_Answer):
@@ -98,7 +98,7 @@ class Summary(BaseModel):
         blocked_limit_ids: the limits that refused a call.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     calls: int = 0
     status: Status = "final"
