@@ -91,8 +91,7 @@ class Metering:
         """Have a stream tell its usage that would not do so unasked."""
         exchange, request = self.exchange, self.sent
         try:
-            body = None if exchange is None else exchange.request
-            if body is None or b'"stream"' not in body or exchange is None:
+            if exchange is None or (body := exchange.request) is None or b'"stream"' not in body:
                 return
             if exchange.may_ask_for_usage(request.url.query.decode("ascii")):
                 self._ask_for_usage(request, body)

@@ -16,10 +16,10 @@ from .values import carve, loads, loads_first, text
 from .wire import ELEMENT, Body, each_element
 from .wiring import Format
 
-__all__ = ["AnyReader", "Reader"]
+__all__ = ["MOST_HELD", "AnyReader", "Reader"]
 
 _PIECE = 32_768
-_RAW_LIMIT = 262_144
+MOST_HELD = 262_144
 _ARRAY_LIMIT = 131_072
 _SNIFF_LIMIT = 4_096
 _STRUCTURED = (b"{", b"[", b"<")
@@ -92,7 +92,7 @@ class AnyReader:
         self._hot: Frames | None = None  # of a stream that nothing has to be decoded of
         self._raw: list[bytes] | None = None
         self._held = 0
-        self._most_held = _RAW_LIMIT
+        self._most_held = MOST_HELD
         self._decode: Decode | None = None
         try:
             self._decode = decoder_for(self._encoding)

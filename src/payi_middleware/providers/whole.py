@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from .answer import Answer
 from .framing import comes_whole
 from .match import Match
-from .reader import AnyReader
+from .reader import MOST_HELD, AnyReader
 from .wiring import Format
 
 __all__ = ["Whole"]
 
-_MOST_HELD = 262_144
 _OPENING = (b"{", b"[")
 
 
@@ -58,17 +57,17 @@ class Whole:
         chunks = self._chunks
         chunks.append(chunk)
         self._held += len(chunk) + 64
-        if self._held <= _MOST_HELD and (len(chunks) > 1 or self._encoded or self._begins_whole(chunk)):
+        if self._held <= MOST_HELD and (len(chunks) > 1 or self._encoded or self._begins_whole(chunk)):
             return False
-        return self._take_over()
+        self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
+        return self._hand_over(inner)
 
     def _begins_whole(self, chunk: bytes) -> bool:
         first = chunk[:1]
         return comes_whole(first if first in _OPENING else chunk.lstrip()[:1], self._reading.framing)
 
-    def _take_over(self) -> bool:
+    def _hand_over(self, inner: AnyReader) -> bool:
         ended = False
-        self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
         for chunk in self._chunks:
             ended |= inner.feed(chunk)
         self._chunks = []
@@ -89,6 +88,8 @@ class Whole:
 
     def finish(self) -> Answer:
         """Return what the exchange told."""
-        if self._inner is None:
-            self._take_over()
-        return Answer() if self._inner is None else self._inner.finish()
+        inner = self._inner
+        if inner is None:
+            self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
+            self._hand_over(inner)
+        return inner.finish()
