@@ -21,6 +21,8 @@ from benchmarks.peers.tools.base import told_by
 __all__ = ["CONNECTIONS", "Served", "end_to_end"]
 
 CONNECTIONS = 32
+_BINDS = hasattr(os, "sched_setaffinity")
+"""Linux does; elsewhere all share all cores, and the page's figures are noisier."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
         delay: seconds that the provider takes.
     """
     with ExitStack() as stack, _cores() as (own, others):
-        os.sched_setaffinity(0, others)
+        _bind(0, others)
         provider = _address(stack.enter_context(process(sys.executable, "benchmarks.peers.provider", str(delay))))
         servers: dict[str, str] = {}
         for entry in (entry for entry in ROSTER if entry.served):
@@ -58,7 +60,7 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
             server = stack.enter_context(
                 process(pythons[entry.environment], "benchmarks.peers.serving", *arguments, folder=options["folder"])
             )
-            os.sched_setaffinity(server.pid, own)
+            _bind(server.pid, own)
             servers[entry.name] = _address(server)
         told: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         for url in servers.values():
@@ -74,12 +76,17 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
 @contextmanager
 def _cores() -> Iterator[tuple[set[int], set[int]]]:
     """Give a core for the server alone, and those for all else; the same where there is one only."""
-    cores = os.sched_getaffinity(0)
+    cores = os.sched_getaffinity(0) if _BINDS else {0}
     first = {min(cores)}
     try:
         yield first, cores - first or first
     finally:
-        os.sched_setaffinity(0, cores)
+        _bind(0, cores)
+
+
+def _bind(process_id: int, cores: set[int]) -> None:
+    if _BINDS:
+        os.sched_setaffinity(process_id, cores)
 
 
 def _served(entry: Entry, turns: list[dict[str, float]]) -> Served:

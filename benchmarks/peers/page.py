@@ -166,6 +166,6 @@ _METHOD = f"""
 
 Versions: {", ".join(versions())}.
 
-To repeat it: `make bench` (about 25 minutes; it makes the environments in `.bench/`), or `make bench-quick` (below 3
+To repeat it: `make bench` (over an hour; it makes the environments in `.bench/`), or `make bench-quick` (below 3
 minutes), which compares us with bare and with `benchmarks/baseline.json`, and which the project's CI runs.
 """
