@@ -16,7 +16,7 @@ from typing import Any
 
 from payi_middleware.annotations import FIELDS, NOTHING, Annotations
 from payi_middleware.observing import answer_of, content_of
-from payi_middleware.providers import Answer, Asked, FunctionCall, Match, Usage, model_named, open_reader
+from payi_middleware.providers import Answer, Asked, FunctionCall, Match, Usage, asked_of, open_reader
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import Content, Observed, Timing
 
@@ -40,12 +40,13 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
         hash_user: what user ids are replaced by, as they are in the report.
     """
     reader, match = exchange.reader, exchange.match
+    asked = asked_of(match, exchange.request)
     kept = None if reader is None or (exchange.status or 0) >= _FAILED else reader.kept()
     content = content_of(exchange) if exchange.content is not None else None
     failure, annotations = exchange.failure, exchange.annotations
     end, token, completion = exchange.durations
     head = (
-        f"{_opening(match, model_named(match, exchange.request), exchange.provider_uri, exchange.module)},"
+        f"{_opening(match, asked.model, tuple(asked.notes.items()), exchange.provider_uri, exchange.module)},"
         f"{_NULL if exchange.status is None else exchange.status},"
         f"{_NULL if failure is None else _ENCODE(failure)},"
         f"{'true' if failure is None and not exchange.terminated else 'false'},{exchange.begun!r},"
@@ -64,9 +65,11 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
 
 
 @lru_cache(maxsize=1024)
-def _opening(match: Match, model: str | None, provider_uri: str, module: str | None) -> str:
+def _opening(
+    match: Match, model: str | None, asked: tuple[tuple[str, str], ...], provider_uri: str, module: str | None
+) -> str:
     named = (match.api, match.category, match.provider, match.resource_from, match.model_from_path, match.publisher)
-    told = (named, dict(match.notes), model, provider_uri, module)
+    told = (named, dict(match.notes + asked), model, provider_uri, module)  # both go into the report as one
     return f"[{_VERSION},{','.join(map(_ENCODE, told))}"
 
 

@@ -17,7 +17,7 @@ _BODY_LIMIT = 32 * 2**20
 _ENDS = 65_536
 _MODELS = ("model", "model_id", "version", "agent")  # nearly everybody's, watsonx's, Replicate's, Gemini's agents
 _MODEL_IN_PATH = ("bedrock.", "sagemaker.")
-_TOLD_MORE = "bedrock."
+_TOLD_MORE = b"guardrailConfig"  # Converse's
 _STREAMS = frozenset({"gemini.stream_generate", "bedrock.converse_stream", "bedrock.invoke_stream"})
 _NAME = rb'\s*:\s*"((?:[^"\\]|\\.){1,512})"'
 _MODEL = re.compile(rb'"(%s)"' % "|".join(_MODELS).encode() + _NAME)
@@ -42,7 +42,8 @@ def read_request(match: Match, body: bytes | None) -> Asked:
 
 def asked_of(match: Match, body: bytes | None) -> Asked:
     """Return what a report tells of a request: with the prompt unread, unless there is more to be told than a model."""
-    return read_request(match, body) if match.api.startswith(_TOLD_MORE) else Asked(model_named(match, body))
+    more = body and match.api.startswith("bedrock.") and _TOLD_MORE in body
+    return read_request(match, body) if more else Asked(model_named(match, body))
 
 
 def model_named(match: Match, body: bytes | None) -> str | None:
