@@ -164,6 +164,16 @@ def test_dead_letters_go_first_and_then_the_oldest_reports(path: Path) -> None:
     backlog.close()
 
 
+def test_reports_that_are_being_delivered_are_spared(path: Path) -> None:
+    backlog = Backlog(path, 1)
+    backlog.append([report(number) for number in range(5)])
+
+    assert backlog.shrink(spared=2) == (0, 3)
+
+    assert everything(backlog) == items([report(0), report(1)])
+    backlog.close()
+
+
 def test_no_more_goes_than_the_bound_takes_however_large_reports_are(path: Path) -> None:
     backlog = Backlog(path, 2 << 20)
     backlog.append([report(number, 200_000) for number in range(11)], [letter(report(-1, 200_000)) for _ in range(2)])

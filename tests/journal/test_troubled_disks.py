@@ -96,8 +96,8 @@ def test_reports_that_take_more_room_than_they_may_are_given_up_the_oldest_first
     counting.down = False
     assert flush(60)
     dropped = meter.stats()["dropped"]
-    assert 0 <= len(counting.ids) + dropped - len(asked) < 10  # what is just being tried may be given up, and arrive
+    assert len(counting.ids) + dropped == len(asked)  # what is just being tried is not given up
     assert set(Counter(counting.ids).values()) == {1}
     gone = sorted(set(asked) - set(counting.ids))
-    assert gone[-1] < asked[dropped + 10]  # a few of the oldest were just being tried
+    assert gone[-1] < asked[dropped + 500]  # a batch of the oldest was just being tried
     assert any("The journal is full" in line for line in _lines(caplog))

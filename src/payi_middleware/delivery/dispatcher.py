@@ -370,7 +370,7 @@ class Dispatcher:
                 self._senders.do(self._sync)
         if now >= self._next_adoption:
             self._next_adoption = now + _ADOPTION
-            self.stock.adopt()
+            self.stock.adopt(max((job.rows[-1].id for job in self._under_way.values() if job.rows), default=0))
 
     def _sync(self) -> None:
         try:

@@ -286,15 +286,19 @@ class Stock:
         if self.home is not None:
             self.home.give_up_backlog()
 
-    def adopt(self) -> None:
-        """Take over what ended processes have left, notice what people had put back, and keep the journal's bound."""
+    def adopt(self, spared: int = 0) -> None:
+        """Take over what ended processes have left, notice what people had put back, and keep the journal's bound.
+
+        Args:
+            spared: the id of the newest row that is being delivered, which is not to be given up, nor any before it.
+        """
         home = self.home
         if home is None:
             return
         try:
             self._stats.adopted += home.adopt(self._row_of)
             if home.has_backlog:
-                letters, reports = home.backlog.shrink()
+                letters, reports = home.backlog.shrink(spared)
                 self._stats.dropped += reports
                 if letters or reports:
                     warn("full", "The journal is full: %d refused and %d other reports had to go", letters, reports)

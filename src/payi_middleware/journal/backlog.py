@@ -222,8 +222,11 @@ class Backlog:
         with translated():
             return _last_id(self._connection)
 
-    def shrink(self) -> tuple[int, int]:
+    def shrink(self, spared: int = 0) -> tuple[int, int]:
         """Keep the bound of the file's size.
+
+        Args:
+            spared: the id of the newest report that is being delivered: it and those before it stay.
 
         Returns:
             How many dead letters, and how many reports, had to go for that.
@@ -237,7 +240,7 @@ class Backlog:
                 gone = _delete_oldest(self._connection, "dead", excess)
                 letters += gone
                 if not gone:
-                    gone = _delete_oldest(self._connection, "pending", excess)
+                    gone = _delete_oldest(self._connection, "pending", excess, spared)
                     reports += gone
                 if not gone:
                     break
@@ -351,15 +354,15 @@ def _size(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def _delete_oldest(connection: sqlite3.Connection, table: str, excess: int) -> int:
-    """Delete as many as take up this many bytes, and return how many these were."""
-    last = 0
-    with closing(connection.execute(f"SELECT id, length(item) FROM {table} ORDER BY id")) as rows:
+def _delete_oldest(connection: sqlite3.Connection, table: str, excess: int, spared: int = 0) -> int:
+    """Delete as many as take up this many bytes, all behind an id, and return how many these were."""
+    last = spared
+    with closing(connection.execute(f"SELECT id, length(item) FROM {table} WHERE id > ? ORDER BY id", (last,))) as rows:
         while excess > 0 and (row := rows.fetchone()):
             last = row[0]
             excess -= row[1]
     with connection:
-        return connection.execute(f"DELETE FROM {table} WHERE id <= ?", (last,)).rowcount
+        return connection.execute(f"DELETE FROM {table} WHERE id > ? AND id <= ?", (spared, last)).rowcount
 
 
 def _moved(connection: sqlite3.Connection, path: Path) -> int:
