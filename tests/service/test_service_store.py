@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
+from tests.service.databases import postgresql_url
 
 CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": 1_000}}
 
@@ -123,6 +124,27 @@ def test_those_who_commit_leave_the_log_to_whoever_has_promised_to_tidy(tmp_path
         assert ledger.read(pages) == 1_000
         ledger.will_tidy()
         assert ledger.read(pages) == ledger.write(pages) == 16_384
+
+
+def test_postgresql_is_told_to_look_at_a_table_that_has_grown_and_then_reads_few_rows_for_a_few() -> None:
+    """It knew nothing of a new table, took every row of an application for a few, and read them all, each time."""
+    call = {**CALL, "properties": {"why": "x" * 900}}
+    with postgresql_url() as url, Ledger(url) as ledger:
+        for number in range(4):
+            ledger.ingest_bulk([{**call, "provider_response_id": f"{number}-{place}"} for place in range(250)])
+        assert ledger.read(_rows_expected) == -1
+
+        ledger.tidy()
+
+        assert ledger.read(_rows_expected) == 1_000
+        ledger.ingest(call)
+        ledger.tidy()
+        assert ledger.read(_rows_expected) == 1_000  # one more is no reason
+
+
+def _rows_expected(connection: Connection, _application_id: int) -> int:
+    query = "SELECT CAST(reltuples AS int) FROM pg_class WHERE oid = CAST('payi_requests' AS regclass)"
+    return int(connection.exec_driver_sql(query).scalar_one())
 
 
 FORK = """
