@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
 from payi_middleware.results import XproxyResult
 from payi_middleware.service.errors import ServiceError
 from payi_middleware.service.ledger import Ledger
+from payi_middleware.service.store.schema import use_case_instances as instances
 
 RECEIVED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -203,6 +205,25 @@ def test_a_use_case_name_without_an_id_gets_a_new_id_each_time(ledger: Ledger) -
 def test_a_use_case_keeps_the_callers_own_id_and_step(ledger: Ledger) -> None:
     result = ingest(ledger, use_case_name="a.b-c_1", use_case_id="0.123", use_case_step="draft")
     assert (result["use_case_id"], result["use_case_step"]) == ("0.123", "draft")
+
+
+@pytest.mark.parametrize("ids", [3, 100], ids=["few", "many"])
+def test_an_id_is_another_instance_in_each_use_case(ledger: Ledger, ids: int) -> None:
+    """Few are looked up all at once, many by the name of their use case."""
+    calls = [
+        call(use_case_name=name, use_case_id=str(number), use_case_properties={"of": f"{name} {number}"})
+        for name in ("chat", "search", "triage")
+        for number in range(ids)
+    ]
+    for _ in range(2):
+        assert ledger.ingest_bulk(calls)["error_count"] == 0
+
+    found = ledger.read(_instances)
+    assert found == {(one["use_case_name"], one["use_case_id"]): one["use_case_properties"] for one in calls}
+
+
+def _instances(connection: Connection, _application_id: int) -> dict[tuple[str, str], Any]:
+    return {(row.use_case_name, row.use_case_id): row.properties for row in connection.execute(select(instances))}
 
 
 def test_a_use_case_id_without_a_name_is_ignored_with_a_warning(ledger: Ledger) -> None:

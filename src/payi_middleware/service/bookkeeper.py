@@ -58,9 +58,11 @@ class Bookkeeper:
 
     def _turn(self) -> None:
         days_are_due = monotonic() >= self._next_days
-        for application_id in self._ledger.unfolded_applications():
+        # What comes meanwhile is left for the next turn: a few requests cost nearly as much as many do.
+        for application_id, waiting in self._ledger.unfolded_by_application().items():
             ledger = self._ledger.of(application_id)
-            while self._fold(ledger):
+            while waiting > 0 and (folded := self._fold(ledger)):
+                waiting -= folded
                 self._tidy()
             if days_are_due:
                 ledger.write(rollups.compact)
@@ -68,12 +70,12 @@ class Bookkeeper:
             self._next_days = monotonic() + _DAYS_EVERY
         self._tidy()
 
-    def _fold(self, ledger: Ledger) -> bool:
-        """Add up a portion, and return whether there may be more."""
+    def _fold(self, ledger: Ledger) -> int:
+        """Add up a portion, and return how many transactions' requests that were; 0 at the end."""
         began = monotonic()
         folded = ledger.write(rollups.fold)
         # As long again for whoever books: the lock is given to who asks first, not to who has waited longest.
-        return not self._ended.wait(min(monotonic() - began, _LONGEST_PAUSE)) and folded > 0
+        return 0 if self._ended.wait(min(monotonic() - began, _LONGEST_PAUSE)) else folded
 
     def _tidy(self) -> None:
         if monotonic() >= self._next_tidy:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from payi_middleware.granting import Asked
 
 from .accounts import applications, booking, keys, leases, limits, records, rollups, unpriced
+from .accounts.columns import columns_of
 from .accounts.events import Event, parse_event
 from .accounts.pricing import Pricing
 from .accounts.records import RequestRecord, UserUsage
@@ -84,15 +85,14 @@ class Ledger:
         """Make a key and return it; see `accounts.keys.create`."""
         return self._store.write(lambda connection: keys.create(connection, name, application))
 
-    def unfolded_applications(self) -> list[int]:
-        """Return the ids of the applications of which something was booked that is not added up yet."""
+    def unfolded_by_application(self) -> dict[int, int]:
+        """Return how many transactions are not added up yet, by the id of their application."""
         with self._store.read() as connection:
             return rollups.unfolded(connection)
 
     def unfolded(self) -> int:
         """Return how many transactions are not added up yet, of all applications."""
-        with self._store.read() as connection:
-            return rollups.waiting(connection)
+        return sum(self.unfolded_by_application().values())
 
     def will_tidy(self) -> None:
         """Promise to call `tidy` every second or so."""
@@ -311,7 +311,11 @@ def parse_events(
     items: Sequence[Any], received: datetime, *, takes_block_limits: bool = True
 ) -> list[Event | ServiceError]:
     """Check bulk items, each alone: an event, or why it is refused; see `parse_event`."""
-    return [_event_or_refusal(item, received, takes_block_limits) for item in items]
+    parsed = [_event_or_refusal(item, received, takes_block_limits) for item in items]
+    for event in parsed:
+        if isinstance(event, Event):
+            columns_of(event)  # on the caller's thread: whoever books them has the most to do
+    return parsed
 
 
 def _event_or_refusal(item: Any, received: datetime, takes_block_limits: bool) -> Event | ServiceError:

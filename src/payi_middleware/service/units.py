@@ -70,7 +70,7 @@ def _count(name: str, value: Any) -> int:
 
 def as_json(units: Units) -> dict[str, dict[str, int]]:
     """Write units the way Pay-i's bodies do."""
-    return {name: {"input": counts.input, "output": counts.output} for name, counts in units.items()}
+    return {name: {"input": read, "output": written} for name, (read, written) in units.items()}
 
 
 def split_large_context(unit: str) -> tuple[str, bool]:
@@ -81,8 +81,12 @@ def split_large_context(unit: str) -> tuple[str, bool]:
 
 def tokens(units: Units) -> Counts:
     """Add up the counters of the units that count tokens; searches, guardrails and the like are left out."""
-    counted = [counts for unit, counts in units.items() if _counts_tokens(unit)]
-    return Counts(sum([counts.input for counts in counted]), sum([counts.output for counts in counted]))
+    read = written = 0
+    for unit, (input_count, output_count) in units.items():
+        if _counts_tokens(unit):
+            read += input_count
+            written += output_count
+    return Counts(read, written)
 
 
 @lru_cache(maxsize=512)

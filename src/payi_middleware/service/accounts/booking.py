@@ -9,8 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, bindparam, select
@@ -19,16 +17,17 @@ from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.errors import ServiceError, invalid
 from payi_middleware.service.prices.resource import Resource
 from payi_middleware.service.prices.tiers import tier_of
-from payi_middleware.service.store import clock
+from payi_middleware.service.store.encoding import decoded, encoded_states
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.names import Kind, Known, key_of, pair
 from payi_middleware.service.store.schema import batches, request_limits, requests
 from payi_middleware.service.store.writing import insert_all, portions
-from payi_middleware.service.units import Counts, as_json, tokens
+from payi_middleware.service.units import Counts, as_json
 
 from . import limits, use_cases
 from .charges import Charged, Charges
-from .events import CONTENT_FIELDS, Event
+from .columns import columns_of, instance_key, without_content
+from .events import Event
 
 _STORED = select(requests).where(
     requests.c.application_id == bindparam("application"),
@@ -43,7 +42,8 @@ _EPOCH_MS = 1_577_836_800_000
 class Priced(NamedTuple):
     """An event and what it cost, in quanta; `resource` is None where no price is known.
 
-    `tier` is the service tier that it was served in, unless that is the standard one.
+    `tier` is the service tier that it was served in, unless that is the standard one; `columns` are those of a request
+    that come of its price.
     """
 
     event: Event
@@ -51,7 +51,8 @@ class Priced(NamedTuple):
     input_cost: int
     output_cost: int
     unknown: dict[str, Counts]
-    tier: str | None = None
+    tier: str | None
+    columns: dict[str, Any]
 
 
 class Booked(NamedTuple):
@@ -66,22 +67,24 @@ Outcome = Booked | ServiceError
 
 def price(event: Event, resource: Resource | None) -> Priced:
     """Price an event by the resource that was in force at its time; without one it costs nothing."""
-    if event.blocked_by:
-        return Priced(event, resource, 0, 0, {})
+    columns_of(event)  # now, when nobody waits for it
+    input_cost = output_cost = 0
+    unknown: dict[str, Counts] = {}
+    tier = None
     if resource is None:
-        return Priced(event, None, 0, 0, dict(event.units))
-    tier = tier_of(event.properties)
-    (input_cost, output_cost), unknown = resource.charge(
-        event.units, tier=tier, succeeded=not event.failed, summed=BATCH in event.properties
-    )
-    return Priced(event, resource, input_cost, output_cost, unknown, tier)
-
-
-@lru_cache(maxsize=4_096)
-def response_key(category: str, provider_response_id: str) -> bytes:
-    """Return the digest by which a provider's response is known."""
-    told = f"{category}\0{provider_response_id}".encode("utf-8", "surrogatepass")
-    return blake2b(told, digest_size=16).digest()
+        unknown = {} if event.blocked_by else dict(event.units)
+    elif not event.blocked_by:
+        tier = tier_of(event.properties)
+        (input_cost, output_cost), unknown = resource.charge(
+            event.units, tier=tier, succeeded=not event.failed, summed=BATCH in event.properties
+        )
+    columns: dict[str, Any] = {
+        "resource_id": resource.resource_id if resource else None,
+        "unknown_units": as_json(unknown) or None,
+    }
+    columns["input_cost_micros"], columns["input_cost_rest"] = Amount.of(input_cost)
+    columns["output_cost_micros"], columns["output_cost_rest"] = Amount.of(output_cost)
+    return Priced(event, resource, input_cost, output_cost, unknown, tier, columns)
 
 
 def book(connection: Connection, application_id: int, priced: Sequence[Priced], known: Known) -> list[Outcome]:
@@ -115,7 +118,7 @@ class _Booking:
         accepted: list[Priced] = []
         places: dict[bytes, int] = {}
         for one in priced:
-            key = _response_key(one.event)
+            key = columns_of(one.event)["response_key"]
             if key is not None and key in stored:
                 outcomes.append(Booked(stored[key], repeated=True))
             elif key is not None and key in places:
@@ -142,7 +145,7 @@ class _Booking:
 
     def _stored(self, priced: Sequence[Priced]) -> dict[bytes, Mapping[Any, Any]]:
         """Return the requests that were booked before, by the key of the response that they are of."""
-        keys = [key for one in priced if (key := _response_key(one.event)) is not None]
+        keys = [key for one in priced if (key := columns_of(one.event)["response_key"]) is not None]
         found: dict[bytes, Mapping[Any, Any]] = {}
         for portion in portions(keys):
             named = {"application": self._application_id, "named": portion}
@@ -168,7 +171,7 @@ class _Booking:
 
     def _charged(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         for row in rows:
-            for limit_id in row["limits"] or ():
+            for limit_id in decoded(row["limits"]) or ():
                 yield {
                     "application_id": self._application_id,
                     "limit_key": key_of(Kind.LIMIT, limit_id),
@@ -178,66 +181,32 @@ class _Booking:
                 }
 
     def _row(self, number: int, priced: Priced, charges: Charges, entered: use_cases.Entered) -> dict[str, Any]:
-        event, resource = priced.event, priced.resource
+        event = priced.event
         use_case = entered.of(event)
         limit_ids = [*event.limit_ids]
         own_limit = use_case.limit_id  # of which the instance still tells when it was deleted
         if own_limit is not None and own_limit not in limit_ids and charges.has(own_limit):
             limit_ids.append(own_limit)
         charged = charges.add(event, limit_ids, priced.input_cost, priced.output_cost)
-        counted = tokens(event.units)
-        row = {name: getattr(event, name) for name in _COPIED}
-        row["input_cost_micros"], row["input_cost_rest"] = Amount.of(priced.input_cost)
-        row["output_cost_micros"], row["output_cost_rest"] = Amount.of(priced.output_cost)
-        row["overrun_micros"], row["overrun_rest"] = Amount.of(charged.overrun)
-        row.update(
-            application_id=self._application_id,
-            request_id=f"{self._prefix}{number:06x}",
-            batch=self._batch,
-            response_key=_response_key(event),
-            resource_id=resource.resource_id if resource else None,
-            event_timestamp=clock.micros(event.event_timestamp),
-            ingest_timestamp=clock.micros(event.ingest_timestamp),
-            blocked=bool(event.blocked_by),
-            use_case_id=use_case.use_case_id,
-            user_key=key_of(Kind.USER, event.user_id),
-            account_key=key_of(Kind.ACCOUNT, event.account_name),
-            use_case_key=key_of(Kind.USE_CASE, event.use_case_name),
-            step_key=key_of(Kind.STEP, event.use_case_step),
-            instance_key=key_of(
-                Kind.INSTANCE, use_case.use_case_id and pair(str(event.use_case_name), use_case.use_case_id)
-            ),
-            resource_key=key_of(Kind.RESOURCE, pair(event.category, event.resource)),
-            input_tokens=counted.input,
-            output_tokens=counted.output,
-            request_tags=event.request_tags or None,
-            units=as_json(event.units),
-            unknown_units=as_json(priced.unknown) or None,
-            limits=charged.states or None,
-            warnings=_warnings(priced, charged, use_case) or None,
-            properties=use_cases.merge(None, event.properties) or None,
-            use_case_properties=use_cases.merge(None, event.use_case_properties) or None,
-            exchange=_kept(event, use_case) or None,
-        )
+        row = {
+            **columns_of(event),
+            **priced.columns,
+            "application_id": self._application_id,
+            "request_id": f"{self._prefix}{number:06x}",
+            "batch": self._batch,
+            "limits": encoded_states(charged.states) if charged.states else None,
+            "warnings": _warnings(priced, charged, use_case) or None,
+        }
+        row["overrun_micros"], row["overrun_rest"] = Amount.of(charged.overrun) if charged.overrun else _NOTHING
+        if use_case.use_case_id != row["use_case_id"]:
+            row["use_case_id"] = use_case.use_case_id
+            row["instance_key"] = instance_key(event.use_case_name, use_case.use_case_id)
+        if event.exchange and not use_case.logging_enabled:
+            row["exchange"] = without_content(event)
         return row
 
 
-_COPIED = (
-    "category",
-    "resource",
-    "provider_response_id",
-    "http_status_code",
-    "failed",
-    "end_to_end_latency_ms",
-    "time_to_first_token_ms",
-    "time_to_first_completion_token_ms",
-    "user_id",
-    "account_name",
-    "use_case_name",
-    "use_case_step",
-    "use_case_version",
-    "scope",
-)
+_NOTHING = Amount(0, 0)
 _NAMED = (
     (Kind.USER, "user_id"),
     (Kind.ACCOUNT, "account_name"),
@@ -253,7 +222,7 @@ def names_in(rows: Sequence[Mapping[Any, Any]]) -> set[tuple[Kind, str]]:
     used = {(Kind.RESOURCE, pair(category, resource)) for category, resource in resources}
     used |= {(kind, name) for kind, column in _NAMED for name in {row[column] for row in rows} if name}
     used |= {(Kind.INSTANCE, pair(name, use_case_id)) for name, use_case_id in cases if name and use_case_id}
-    used |= {(Kind.LIMIT, limit_id) for row in rows for limit_id in row["limits"] or ()}
+    used |= {(Kind.LIMIT, limit_id) for row in rows for limit_id in decoded(row["limits"]) or ()}
     return used
 
 
@@ -266,21 +235,8 @@ def _blocking(event: Event, locked: Mapping[str, Mapping[Any, Any]]) -> list[str
     return [limit_id for limit_id in event.limit_ids if locked[limit_id]["limit_type"] == limits.BLOCK]
 
 
-def _response_key(event: Event) -> bytes | None:
-    if event.provider_response_id is None:
-        return None
-    return response_key(event.category, event.provider_response_id)
-
-
 def _by_response(row: Mapping[str, Any]) -> bytes:
     return row["response_key"] or b""
-
-
-def _kept(event: Event, use_case: use_cases.Instance) -> dict[str, Any]:
-    """Return what is kept of what was said to and by the provider."""
-    if use_case.logging_enabled:
-        return event.exchange
-    return {name: told for name, told in event.exchange.items() if name not in CONTENT_FIELDS}
 
 
 def _warnings(priced: Priced, charged: Charged, use_case: use_cases.Instance) -> list[str]:

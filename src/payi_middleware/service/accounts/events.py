@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,14 +32,15 @@ CONTENT_FIELDS = tuple(field for field in EXCHANGE_FIELDS if field.endswith(("_j
 """Those that hold what the user and the model said, or secrets: dropped where logging is disabled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, which would take three times as long to make
 class Event:
-    """One call of a provider, as reported. Latencies are in milliseconds, times in UTC.
+    """One call of a provider, as reported; nobody changes it. Latencies are in milliseconds, times in UTC.
 
     Args:
         proxied: it went through our proxy, which can refuse it.
         blocked_by: the limits that it was refused for; the provider was not called then.
         takes_block_limits: it may name limits of type block, although they cannot stop it any more.
+        columns: what is stored of it, once `columns_of` has made that.
     """
 
     category: str
@@ -67,6 +68,7 @@ class Event:
     proxied: bool = False
     blocked_by: tuple[str, ...] = ()
     takes_block_limits: bool = True
+    columns: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:

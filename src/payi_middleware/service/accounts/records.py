@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select, update
 
 from payi_middleware.service.store import clock
+from payi_middleware.service.store.encoding import decoded
 from payi_middleware.service.store.money import exact, join
 from payi_middleware.service.store.names import Kind, key_of
 from payi_middleware.service.store.schema import requests
 
-from .booking import response_key
+from .columns import response_key
 from .use_cases import merge
 
 # Built once: building a statement costs more than running it.
@@ -119,7 +120,7 @@ def result_of(row: Mapping[Any, Any]) -> dict[str, Any]:
     total = {"base": total_cost(row)}
     if overrun := join(row["overrun_micros"], row["overrun_rest"]):
         total["overrun_base"] = overrun
-    states = row["limits"] or {}
+    states = decoded(row["limits"]) or {}
     result: dict[str, Any] = {
         "request_id": row["request_id"],
         "resource_id": row["resource_id"],
@@ -134,7 +135,7 @@ def result_of(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
     names = ("use_case_id", "use_case_name", "use_case_step", "user_id", "account_name")
     lists = ("request_tags", "unknown_units", "warnings")
-    result.update((name, row[name]) for name in (*names, *lists) if row[name])
+    result.update((name, decoded(row[name])) for name in (*names, *lists) if row[name])
     if row["resource_id"] is None:
         del result["resource_id"]
     if row["blocked"]:

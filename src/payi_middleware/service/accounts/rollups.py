@@ -49,7 +49,6 @@ __all__ = [
     "compact",
     "fold",
     "unfolded",
-    "waiting",
 ]
 
 _BATCHES_AT_ONCE = 256
@@ -136,14 +135,9 @@ def fold(connection: Connection, application_id: int) -> int:
     return len(taken)
 
 
-def unfolded(connection: Connection) -> list[int]:
-    """Return the applications of which something is left to be added up."""
-    return list(connection.scalars(select(batches.c.application_id).distinct()))
-
-
-def waiting(connection: Connection) -> int:
-    """Return how many transactions are left to be added up, of all applications."""
-    return connection.scalar(select(func.count()).select_from(batches)) or 0
+def unfolded(connection: Connection) -> dict[int, int]:
+    """Return how many transactions are left to be added up, by application."""
+    return {row.application_id: row.waiting for row in connection.execute(_UNFOLDED)}
 
 
 def _take(connection: Connection, application_id: int) -> list[int]:
@@ -181,6 +175,7 @@ _OLDEST = (
     .order_by(batches.c.batch)
     .limit(_BATCHES_AT_ONCE)
 )
+_UNFOLDED = select(batches.c.application_id, func.count().label("waiting")).group_by(batches.c.application_id)
 _TAKE = delete(batches).where(batches.c.application_id == _APPLICATION, batches.c.batch.in_(_TAKEN))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -28,10 +28,10 @@ _INSTANCES = (
     select(instances)
     .where(
         instances.c.application_id == bindparam("application"),
-        instances.c.use_case_name == bindparam("named"),
+        instances.c.use_case_name.in_(bindparam("named", expanding=True)),
         instances.c.use_case_id.in_(bindparam("named_ids", expanding=True)),
     )
-    .order_by(instances.c.use_case_id)
+    .order_by(instances.c.use_case_name, instances.c.use_case_id)
 )
 _UPDATE = (
     update(instances)
@@ -42,12 +42,12 @@ _UPDATE = (
     )
     .values(properties=bindparam("merged"))
 )
+_FEW_PAIRS = 256
 _IMPLIED = ""
 """The description of a definition that nobody has written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """What a request has to know of its use case.
 
     Args:
@@ -137,12 +137,20 @@ def _instances(
     if any(event.use_case_properties for event in events):
         query = query.with_for_update()
     found: dict[tuple[str, str], dict[Any, Any]] = {}
-    for name, ids in sorted(asked.items()):
+    for names, ids in _looked_up(asked):
         for named_ids in portions(sorted(ids)):
-            named = {"application": application_id, "named": name, "named_ids": named_ids}
+            named = {"application": application_id, "named": names, "named_ids": named_ids}
             rows = connection.execute(query, named).mappings()
-            found.update(((name, row["use_case_id"]), dict(row)) for row in rows)
+            found.update(((row["use_case_name"], row["use_case_id"]), dict(row)) for row in rows)
     return found
+
+
+def _looked_up(asked: Mapping[str, set[str]]) -> Iterable[tuple[list[str], set[str]]]:
+    """Return names and ids that are looked up together: few at once, as any id may be of any name."""
+    together = set().union(*asked.values())
+    if len(asked) * len(together) <= _FEW_PAIRS:
+        return [(sorted(asked), together)] if asked else []
+    return [([name], ids) for name, ids in sorted(asked.items())]
 
 
 def make(

@@ -80,17 +80,14 @@ class Resource:
         unknown: dict[str, Counts] = {}
         for unit, counts in self._with_fee(units, succeeded).items():
             rates = self._found.get((unit, tier)) or self._rates_of(unit, tier)
-            left = [0, 0]
             for side in (0, 1):
                 count, rate = counts[side], rates[side]
                 if count and rate is None:
-                    left[side] = count
+                    left = unknown.get(unit, Counts())
+                    unknown[unit] = left._replace(output=count) if side else left._replace(input=count)
                 elif count and rate is not None:
-                    cost[side] += max(count, rate.least) * rate.at(
-                        input_tokens, large_context=unit.endswith(LARGE_CONTEXT)
-                    )
-            if any(left):
-                unknown[unit] = Counts(*left)
+                    large = unit.endswith(LARGE_CONTEXT)
+                    cost[side] += max(count, rate.least) * rate.at(input_tokens, large_context=large)
         return (cost[0], cost[1]), unknown
 
     def split(

@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, Dialect, LargeBinary
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["binder"]
+__all__ = ["Encoded", "binder", "decoded", "encoded", "encoded_states"]
+
+
+class Encoded(NamedTuple):
+    """A value that has been made JSON before it is given to a driver."""
+
+    value: Any
+    text: str
+
+
+def encoded(value: Any) -> Encoded:
+    """Make a value JSON, for a column of that type."""
+    return Encoded(value, _encode(value))
+
+
+def encoded_states(states: Mapping[str, str]) -> Encoded:
+    """Make texts by their names JSON, of which the same come again and again."""
+    return Encoded(states, _states_text(tuple(states.items())))
+
+
+def decoded(value: Any) -> Any:
+    """Return the value of a column, whether it was encoded or not."""
+    return value.value if type(value) is Encoded else value
 
 
 def binder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     """Return what turns a column's values, but for None, into what the driver takes; None if they are that already."""
     if isinstance(kind, JSON):
-        return _json_text
+        return _json
     if isinstance(kind, LargeBinary):
         return None  # both drivers take bytes
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
-_json_text = json.JSONEncoder(check_circular=False).encode
+def _json(value: Any) -> str:
+    return value.text if type(value) is Encoded else _encode(value)
+
+
+@lru_cache(maxsize=1024)
+def _states_text(states: tuple[tuple[str, str], ...]) -> str:
+    return _encode(dict(states))
+
+
+_encode = json.JSONEncoder(check_circular=False).encode
 """As `json.dumps` does, for what has been JSON before and holds no circle."""

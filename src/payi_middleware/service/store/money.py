@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import NamedTuple, Self
 
-_MICRO = Decimal(1_000_000)
+_ONE = Decimal(1)
 _REST_PER_MICRO = 1_000_000_000
-_QUANTUM = Decimal("1e-15")
+_QUANTUM_EXPONENT = -15
+_QUANTUM = Decimal(1).scaleb(_QUANTUM_EXPONENT)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -61,15 +62,13 @@ def split(usd: Decimal) -> Amount:
 
 def join(micros: int, rest: int) -> Decimal:
     """Return the USD of stored integers, or of the sums of them, without trailing zeros."""
-    with exact():
-        return plain((Decimal(micros) + Decimal(rest) / _REST_PER_MICRO) / _MICRO)
+    return plain(Decimal(stored(micros, rest)).scaleb(_QUANTUM_EXPONENT, _EXACT))
 
 
 def plain(usd: Decimal) -> Decimal:
     """Drop trailing zeros and write no exponent for whole numbers: 100.00 becomes 100, not 1E+2."""
-    with exact():
-        short = usd.normalize()
-        return short.quantize(Decimal(1)) if short == short.to_integral_value() else short
+    short = usd.normalize(_EXACT)
+    return short.quantize(_ONE, context=_EXACT) if short == short.to_integral_value(context=_EXACT) else short
 
 
 def as_decimal(value: object) -> Decimal | None:

@@ -14,7 +14,8 @@ from alembic import op
 from sqlalchemy import JSON, Connection, MetaData, Table, insert, select, text
 
 from payi_middleware.service.accounts.applications import DEFAULT
-from payi_middleware.service.accounts.booking import names_in, response_key
+from payi_middleware.service.accounts.booking import names_in
+from payi_middleware.service.accounts.columns import response_key
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.names import Kind, Known, key_of, pair
 from payi_middleware.service.store.schema import (

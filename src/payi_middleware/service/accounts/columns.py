@@ -1,0 +1,99 @@
+"""What is stored of a request that its event alone tells: made before the transaction that others wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
+
+from payi_middleware.service.store import clock
+from payi_middleware.service.store.encoding import Encoded, encoded
+from payi_middleware.service.store.names import Kind, key_of, pair
+from payi_middleware.service.units import as_json, tokens
+
+from .events import CONTENT_FIELDS, Event
+from .use_cases import merge
+
+__all__ = ["columns_of", "instance_key", "response_key", "without_content"]
+
+_COPIED = (
+    "category",
+    "resource",
+    "provider_response_id",
+    "http_status_code",
+    "failed",
+    "end_to_end_latency_ms",
+    "time_to_first_token_ms",
+    "time_to_first_completion_token_ms",
+    "user_id",
+    "account_name",
+    "use_case_name",
+    "use_case_step",
+    "use_case_version",
+    "scope",
+)
+_copied = attrgetter(*_COPIED)
+
+
+def columns_of(event: Event) -> dict[str, Any]:
+    """Return the columns of a request by name, made at the first call. Nobody may change what is returned."""
+    columns = event.columns
+    if not columns:
+        columns.update(_made(event))
+    return columns
+
+
+def _made(event: Event) -> dict[str, Any]:
+    counted = tokens(event.units)
+    use_case_id = event.use_case_id if event.use_case_name else None
+    columns: dict[str, Any] = dict(zip(_COPIED, _copied(event), strict=True))
+    columns.update(
+        response_key=_key_of_response(event),
+        event_timestamp=clock.micros(event.event_timestamp),
+        ingest_timestamp=clock.micros(event.ingest_timestamp),
+        blocked=bool(event.blocked_by),
+        use_case_id=use_case_id,
+        user_key=key_of(Kind.USER, event.user_id),
+        account_key=key_of(Kind.ACCOUNT, event.account_name),
+        use_case_key=key_of(Kind.USE_CASE, event.use_case_name),
+        step_key=key_of(Kind.STEP, event.use_case_step),
+        instance_key=instance_key(event.use_case_name, use_case_id),
+        resource_key=key_of(Kind.RESOURCE, pair(event.category, event.resource)),
+        input_tokens=counted.input,
+        output_tokens=counted.output,
+        request_tags=encoded(event.request_tags) if event.request_tags else None,
+        units=encoded(as_json(event.units)),
+        properties=_object(merge(None, event.properties)),
+        use_case_properties=_object(merge(None, event.use_case_properties)),
+        exchange=_object(event.exchange),
+    )
+    return columns
+
+
+@lru_cache(maxsize=4_096)
+def response_key(category: str, provider_response_id: str) -> bytes:
+    """Return the digest by which a provider's response is known."""
+    told = f"{category}\0{provider_response_id}".encode("utf-8", "surrogatepass")
+    return blake2b(told, digest_size=16).digest()
+
+
+def instance_key(use_case_name: str | None, use_case_id: str | None) -> int:
+    """Return the key of a use case's instance."""
+    return key_of(Kind.INSTANCE, use_case_id and pair(str(use_case_name), use_case_id))
+
+
+def without_content(event: Event) -> Encoded | None:
+    """Return what is kept of what was said to and by the provider where logging is disabled."""
+    return _object({name: told for name, told in event.exchange.items() if name not in CONTENT_FIELDS})
+
+
+def _key_of_response(event: Event) -> bytes | None:
+    if event.provider_response_id is None:
+        return None
+    return response_key(event.category, event.provider_response_id)
+
+
+def _object(value: Mapping[str, Any]) -> Encoded | None:
+    return encoded(value) if value else None
