@@ -80,6 +80,7 @@ class Entry:
         imports: what an app imports for it; None leaves it out of the table of imports.
         delay: seconds that its sink takes to answer.
         big: it takes part in the stream of 20 MB.
+        most: operations in one turn.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Entry:
     imports: str | None = None
     delay: float = 0.0
     big: bool = False
+    most: int = 1_000
 
     @property
     def ours(self) -> bool:
@@ -161,7 +163,16 @@ ROSTER: tuple[Entry, ...] = (
         big=True,
         imports="sentry_sdk, sentry_sdk.integrations.openai",
     ),
-    Entry("Pay-i's SDK", "payi", "payi_sdk", _CALLS, served=True, big=True, imports="payi, payi.lib.instrument"),
+    Entry(
+        "Pay-i's SDK",
+        "payi",
+        "payi_sdk",
+        _CALLS,
+        served=True,
+        big=True,
+        imports="payi, payi.lib.instrument",
+        most=20,  # it sends them one after the other, and has its callers wait once there are some
+    ),
     _ours("embedded", "summary", "asgi", *_ALL, big=True, imports=True),
     _ours("embedded", "off", "asgi"),
     _ours("http", "summary", "chat", "chat-async"),

@@ -39,26 +39,27 @@ class Talk:
 
     Args:
         running: its process.
-        name: for errors.
+        entry: whose worker it is.
     """
 
-    def __init__(self, running: subprocess.Popen[str], name: str) -> None:
+    def __init__(self, running: subprocess.Popen[str], entry: Entry) -> None:
         self._running = running
-        self._name = name
+        self._entry = entry
 
     def ask(self, scenario: str, operations: int, **how: Any) -> dict[str, float]:
-        """Ask for a turn.
+        """Ask for a turn, of fewer operations where they take long.
 
         Raises:
             RuntimeError: the worker has ended.
         """
         assert self._running.stdin is not None
         assert self._running.stdout is not None
-        self._running.stdin.write(json.dumps({"scenario": scenario, "operations": operations, **how}) + "\n")
+        asked = {"scenario": scenario, "operations": min(operations, self._entry.most), **how}
+        self._running.stdin.write(json.dumps(asked) + "\n")
         self._running.stdin.flush()
         line = self._running.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._name} has ended in {scenario}")
+            raise RuntimeError(f"{self._entry.name} has ended in {scenario}")
         told: dict[str, float] = json.loads(line)
         return told
 
@@ -97,7 +98,7 @@ def talk(entry: Entry, python: Path | str) -> Iterator[Talk]:
     with working(entry) as options:
         arguments = (entry.tool, json.dumps(options))
         with process(python, "benchmarks.peers.worker", *arguments, folder=options["folder"]) as running:
-            yield Talk(running, entry.name)
+            yield Talk(running, entry)
 
 
 def turns(

@@ -47,7 +47,7 @@ class Store:
                 self._kind.prepare(self._engine)
             self.write(lambda connection: migrate(connection, self.name))
         except BaseException:
-            self._engine.dispose()
+            self._dispose()
             raise
         rest_before_forks(self)
 
@@ -68,8 +68,12 @@ class Store:
         if self._closed:
             raise LedgerError(self.name, "is closed", "Open a new Ledger.")
         if self._pid != os.getpid():
-            self._engine.dispose(close=False)
+            self._dispose(close=False)
             self._renew()
+
+    def _dispose(self, *, close: bool = True) -> None:
+        for engine in (self._engine, self._writer):
+            engine.dispose(close=close)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -102,7 +106,7 @@ class Store:
     def will_tidy(self) -> None:
         """Promise to call `tidy` every second or so."""
         self._own()
-        self._kind.will_tidy(self._engine)
+        self._kind.will_tidy(self._writer)
 
     def tidy(self) -> None:
         """Do now, on this thread, what somebody who writes would have to do later."""
@@ -113,13 +117,13 @@ class Store:
     def rest(self) -> None:
         """Close the connections before a fork: a child that finds a file open takes its locks for its own."""
         if self._pid == os.getpid() and self.is_file:
-            self._engine.dispose()
+            self._dispose()
 
     def close(self) -> None:
         """Close the connections; the last process to do so leaves a single file."""
         self._closed = True
         with uncut:
-            self._engine.dispose(close=self._pid == os.getpid())
+            self._dispose(close=self._pid == os.getpid())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ def for_writing(engine: Engine) -> Engine:
     return engine
 
 
-def will_tidy(_engine: Engine) -> None:
+def will_tidy(_writer: Engine) -> None:
     """Do nothing: the server does it."""
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from payi_middleware.service.errors import LedgerError
@@ -16,12 +16,11 @@ from payi_middleware.service.errors import LedgerError
 BUSY_TIMEOUT = 30.0
 """Seconds a writer waits for writers in other processes."""
 
-_BEGIN = "payi_begin"
-_POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT}
+_POOL = {"pool_size": 5, "max_overflow": 60, "pool_timeout": BUSY_TIMEOUT, "pool_use_lifo": True}
 _CACHE_KIB = 32_768
-_LOG_PAGES, _LOG_BEGUN_ANEW = 16_384, 2_048
-"""Pages of the log from which on whoever commits has to move them to the file although somebody calls `tidy` (64 MB),
-and from which on `tidy` has the next writer begin at the log's start."""
+_LOG_PAGES, _LOG_BEGUN_ANEW = 32_768, 8_192
+"""Pages of the log from which on whoever commits has to move them to the file although somebody calls `tidy` (128 MB),
+and from which on `tidy` has the next writer begin at the log's start (32 MB), which keeps writers waiting."""
 
 
 def checked(url: URL) -> URL:
@@ -47,9 +46,13 @@ def open_engine(url: URL) -> Engine:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(file, f"its directory cannot be made ({error.strerror})", fix("")) from error
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT}, **_POOL)
+    return _engine(url, "BEGIN", **_POOL)
+
+
+def _engine(url: URL, begin: str, **pool: Any) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT}, **pool)
     event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
@@ -74,14 +77,17 @@ def write_lock() -> AbstractContextManager[Any]:
 
 
 def for_writing(engine: Engine) -> Engine:
-    """Return the engine whose transactions write: they take the write lock when they begin."""
-    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+    """Return the engine whose transactions write: they take the write lock when they begin.
+
+    All are on one connection. Whatever pages another one keeps are of no use to it once somebody else has written.
+    """
+    return _engine(engine.url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT)
 
 
-def will_tidy(engine: Engine) -> None:
+def will_tidy(writer: Engine) -> None:
     """Have those who commit leave the log to `tidy`: else each larger transaction waits twice for the disk."""
-    event.listen(engine, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))
-    engine.dispose()
+    event.listen(writer, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))
+    writer.dispose()
 
 
 def tidy(engine: Engine, writing: AbstractContextManager[Any]) -> None:
@@ -91,7 +97,8 @@ def tidy(engine: Engine, writing: AbstractContextManager[Any]) -> None:
         writing: what keeps the threads of this process from writing.
     """
     if _move(engine) > _LOG_BEGUN_ANEW:
-        with writing:  # what was written meanwhile is little: once nothing is left, the log is begun anew
+        _move(engine)  # what was written meanwhile, so that what is left keeps nobody waiting for long
+        with writing:  # once nothing is left, the log is begun anew
             _move(engine)
 
 
@@ -119,10 +126,6 @@ def _prepare(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own would take the write lock too late
     for setting in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
         _pragma(connection, setting)
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
 def _pragma(connection: Any, setting: str) -> None:
