@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _MOST = 1_000
 """Requests that one transaction takes, so that those who come in singly do not wait for long."""
-_FEW, _SOON, _LONGEST_MOMENT = 10, 0.01, 0.005
+_FEW, _SOON, _LONGEST_MOMENT = 10, 0.01, 0.015
 """A transaction costs as much for a few requests as for one. So one that follows another this soon (seconds), and has
 few, waits for others to join it: as long as the other one took, and no longer than that moment."""
 

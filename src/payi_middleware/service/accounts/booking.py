@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, CursorResult, RowMapping, Select, bindparam, select
 
 from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.errors import ServiceError, invalid
@@ -21,7 +21,7 @@ from payi_middleware.service.store.encoding import decoded, encoded_states
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.names import Kind, Known, key_of, pair
 from payi_middleware.service.store.schema import batches, request_limits, requests
-from payi_middleware.service.store.writing import insert_all, portions
+from payi_middleware.service.store.writing import Writes, padded, portions
 from payi_middleware.service.units import Counts, as_json
 
 from . import limits, use_cases
@@ -29,10 +29,12 @@ from .charges import Charged, Charges
 from .columns import columns_of, instance_key, without_content
 from .events import Event
 
-_STORED = select(requests).where(
+_OF_RESPONSES = (
     requests.c.application_id == bindparam("application"),
     requests.c.response_key.in_(bindparam("named", expanding=True)),
 )
+_KNOWN = select(requests.c.response_key).where(*_OF_RESPONSES)
+_STORED = select(requests).where(*_OF_RESPONSES)
 _MOST_QUANTA = 10**24
 """A billion dollars: a mistake in one request, and sums of many such would leave 64 bits."""
 _EPOCH_MS = 1_577_836_800_000
@@ -146,11 +148,12 @@ class _Booking:
     def _stored(self, priced: Sequence[Priced]) -> dict[bytes, Mapping[Any, Any]]:
         """Return the requests that were booked before, by the key of the response that they are of."""
         keys = [key for one in priced if (key := columns_of(one.event)["response_key"]) is not None]
-        found: dict[bytes, Mapping[Any, Any]] = {}
-        for portion in portions(keys):
-            named = {"application": self._application_id, "named": portion}
-            found.update((row["response_key"], row) for row in self._connection.execute(_STORED, named).mappings())
-        return found
+        known = [key for portion in portions(keys) for key in self._looked_up(_KNOWN, portion).scalars()]
+        rows = (row for portion in portions(known) for row in self._looked_up(_STORED, portion).mappings())
+        return {row["response_key"]: row for row in rows}
+
+    def _looked_up(self, query: Select[Any], keys: Sequence[bytes]) -> CursorResult[Any]:
+        return self._connection.execute(query, {"application": self._application_id, "named": padded(keys)})
 
     def _write(self, accepted: Sequence[Priced], locked: dict[str, RowMapping]) -> list[dict[str, Any]]:
         entered = use_cases.enter(self._connection, self._application_id, [one.event for one in accepted])
@@ -158,15 +161,15 @@ class _Booking:
             locked |= limits.lock(self._connection, self._application_id, automatic)
         charges = Charges(locked.values())
         rows = [self._row(number, one, charges, entered) for number, one in enumerate(accepted)]
+        writes = Writes(self._connection)
         # Sorted, so that two transactions that hold the same responses do not wait for each other.
-        insert_all(self._connection, requests, sorted(rows, key=_by_response))
-        if sums := charges.sums():
-            limits.charge(self._connection, self._application_id, sums)
-        if charged := list(self._charged(rows)):
-            insert_all(self._connection, request_limits, charged)
-        self._known.write(self._connection, self._application_id, names_in(rows))
+        writes.insert(requests, sorted(rows, key=_by_response))
+        limits.charge(writes, self._application_id, charges.sums())
+        writes.insert(request_limits, list(self._charged(rows)))
+        self._known.write(writes, self._application_id, names_in(rows))
         batch = {"application_id": self._application_id, "batch": self._batch, "requests": len(rows)}
-        insert_all(self._connection, batches, [batch])
+        writes.insert(batches, [batch])
+        writes.send()
         return rows
 
     def _charged(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from payi_middleware.service.errors import ServiceError, invalid, missing
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.money import as_decimal, exact, join, plain
 from payi_middleware.service.store.schema import STATES, limits
+from payi_middleware.service.store.writing import Writes, padded
 
 from . import checks
 
@@ -179,17 +180,17 @@ def lock(connection: Connection, application_id: int, limit_ids: Iterable[str]) 
     named = sorted(set(limit_ids))
     if not named:
         return {}
-    found = connection.execute(_LOCK, {"application": application_id, "named": named}).mappings()
+    found = connection.execute(_LOCK, {"application": application_id, "named": padded(named)}).mappings()
     return {row["limit_id"]: row for row in found}
 
 
-def charge(connection: Connection, application_id: int, sums: Mapping[str, Mapping[str, int]]) -> None:
+def charge(writes: Writes, application_id: int, sums: Mapping[str, Mapping[str, int]]) -> None:
     """Add to limits what requests cost, and the states that they left them in.
 
     Args:
         sums: what to add to each of the columns in `COSTS` and `STATES`, by limit.
     """
-    connection.execute(
+    writes.update(
         _CHARGE,
         [
             {"application": application_id, "charged": limit_id, **{f"add_{name}": n for name, n in added.items()}}

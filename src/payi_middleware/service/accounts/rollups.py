@@ -34,7 +34,7 @@ from sqlalchemy import (
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.names import NONE
 from payi_middleware.service.store.schema import applications, batches, extremes, request_limits, requests, rollups
-from payi_middleware.service.store.writing import Upsert, upsert
+from payi_middleware.service.store.writing import Upsert, padded, upsert
 
 from . import unpriced
 
@@ -126,7 +126,7 @@ def fold(connection: Connection, application_id: int) -> int:
     if taken:
         dialect = connection.dialect.name
         recent = clock.micros(clock.now()) // clock.HOUR - HOURS_KEPT
-        named = {"application": application_id, "taken": _padded(taken), "recent": recent}
+        named = {"application": application_id, "taken": padded(taken), "recent": recent}
         connection.execute(_folding(dialect), named)
         for extreme in Extreme:
             connection.execute(_largest(dialect, extreme), named)
@@ -154,13 +154,8 @@ def _take(connection: Connection, application_id: int) -> list[int]:
         taken.append(row.batch)
         count += row.requests
     if taken:
-        connection.execute(_TAKE, {**own, "taken": _padded(taken)})
+        connection.execute(_TAKE, {**own, "taken": padded(taken)})
     return taken
-
-
-def _padded(taken: list[int]) -> list[int]:
-    """Return them, the last one several times: a statement is prepared once for each number of parameters."""
-    return taken + taken[-1:] * ((1 << (len(taken) - 1).bit_length()) - len(taken))
 
 
 _APPLICATION: ColumnElement[int] = bindparam("application", type_=Integer)

@@ -13,7 +13,7 @@ from payi_middleware.service.store import clock
 from payi_middleware.service.store.schema import limits as limits_table
 from payi_middleware.service.store.schema import use_case_definitions as definitions
 from payi_middleware.service.store.schema import use_case_instances as instances
-from payi_middleware.service.store.writing import insert_all, insert_new, portions
+from payi_middleware.service.store.writing import insert_all, insert_new, padded, portions
 
 from . import limits
 from .events import Event
@@ -103,7 +103,7 @@ def enter(connection: Connection, application_id: int, events: Sequence[Event]) 
 
 def _definitions(connection: Connection, application_id: int, names: Sequence[str]) -> dict[str, Mapping[Any, Any]]:
     found: dict[str, Mapping[Any, Any]] = {}
-    query = {"application": application_id, "named": names}
+    query = {"application": application_id, "named": padded(names)}
     found.update((row["use_case_name"], row) for row in connection.execute(_DEFINITIONS, query).mappings())
     now = clock.micros(clock.now())
     new: list[dict[str, Any]] = [
@@ -139,7 +139,7 @@ def _instances(
     found: dict[tuple[str, str], dict[Any, Any]] = {}
     for names, ids in _looked_up(asked):
         for named_ids in portions(sorted(ids)):
-            named = {"application": application_id, "named": names, "named_ids": named_ids}
+            named = {"application": application_id, "named": padded(names), "named_ids": padded(named_ids)}
             rows = connection.execute(query, named).mappings()
             found.update(((row["use_case_name"], row["use_case_id"]), dict(row)) for row in rows)
     return found

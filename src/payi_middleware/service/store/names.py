@@ -14,7 +14,7 @@ from hashlib import blake2b
 from sqlalchemy import Connection, select
 
 from .schema import names
-from .writing import insert_new
+from .writing import Writes
 
 _REMEMBERED = 100_000
 
@@ -55,15 +55,14 @@ class Known:
     def __init__(self) -> None:
         self._seen: set[tuple[int, Kind, str]] = set()
 
-    def write(self, connection: Connection, application_id: int, used: Iterable[tuple[Kind, str]]) -> None:
+    def write(self, writes: Writes, application_id: int, used: Iterable[tuple[Kind, str]]) -> None:
         """Write the names that are new."""
         rows = [
             {"application_id": application_id, "kind": int(kind), "key": key_of(kind, value), "value": value}
             for kind, value in used
             if (application_id, kind, value) not in self._seen
         ]
-        if rows:
-            insert_new(connection, names, sorted(rows, key=lambda row: (row["kind"], row["key"])))
+        writes.insert_new(names, sorted(rows, key=lambda row: (row["kind"], row["key"])))
 
     def learn(self, application_id: int, written: Iterable[tuple[Kind, str]]) -> None:
         """Remember what is in the database for good, as its transaction is through."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, insert
+from sqlalchemy import Connection, Dialect, Table, Update, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-from . import copying
+from . import copying, piping
 from .encoding import binder
 
 _T = TypeVar("_T")
@@ -46,6 +46,63 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         copying.copy(connection, table.name, columns, insertion.values(rows))
     else:
         connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
+
+
+class Writes:
+    """What a transaction writes and reads nothing of: collected, and sent together where the database can do that.
+
+    Args:
+        connection: the transaction.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._statements: list[tuple[str, Sequence[Any]]] = []
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows of the same columns; see `insert_all`."""
+        if rows and copying.pays(self._connection, len(rows)):
+            self.send()  # in their order
+            insert_all(self._connection, table, rows)
+        elif rows:
+            insertion = _insertion(self._connection.dialect, table, tuple(rows[0]), new=False)
+            self._statements.append((insertion.statement, insertion.parameters(rows)))
+
+    def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert the rows whose primary key is not there yet; see `insert_new`."""
+        if rows:
+            insertion = _insertion(self._connection.dialect, table, tuple(rows[0]), new=True)
+            self._statements.append((insertion.statement, insertion.parameters(rows)))
+
+    def update(self, update: Update, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute an update with parameters, all of them integers or texts, for each row."""
+        if rows:
+            updating = _updating(self._connection.dialect, update)
+            self._statements.append((updating.statement, updating.parameters(rows)))
+
+    def send(self) -> None:
+        """Have the database do it."""
+        statements, self._statements = self._statements, []
+        if statements and self._connection.dialect.name == "postgresql":
+            piping.send(self._connection, statements)
+            return
+        for statement, parameters in statements:
+            self._connection.exec_driver_sql(statement, parameters)
+
+
+class _Updating:
+    """An update, and how the driver wants its parameters."""
+
+    def __init__(self, dialect: Dialect, update: Update) -> None:
+        compiled = update.compile(dialect=dialect)
+        self.statement = str(compiled)
+        self._places = getattr(compiled, "positiontup", None) if dialect.positional else None
+
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Return what is given to the driver beside the statement."""
+        if self._places is None:
+            return rows
+        return [tuple([row[name] for name in self._places]) for row in rows]
 
 
 class _Insertion:
@@ -83,6 +140,16 @@ class _Insertion:
         return [dict(zip(self._columns, values, strict=True)) for values in self.values(rows)]
 
 
+_updates: dict[tuple[str, int], _Updating] = {}
+
+
+def _updating(dialect: Dialect, update: Update) -> _Updating:
+    key = dialect.name, id(update)  # those that there are live as long as their modules
+    if key not in _updates:
+        _updates[key] = _Updating(dialect, update)
+    return _updates[key]
+
+
 _insertions: dict[tuple[str, str, tuple[str, ...], bool], _Insertion] = {}
 
 
@@ -91,6 +158,12 @@ def _insertion(dialect: Dialect, table: Table, columns: tuple[str, ...], *, new:
     if key not in _insertions:
         _insertions[key] = _Insertion(dialect, table, columns, new=new)
     return _insertions[key]
+
+
+def padded(values: Sequence[_T]) -> list[_T]:
+    """Return what is looked up, the last one several times: a statement is prepared once for each number of them."""
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return [*values, *[values[-1]] * missing] if missing > 0 else [*values]
 
 
 def portions(values: Sequence[_T], each: int = 1) -> Iterator[Sequence[_T]]:

@@ -28,6 +28,7 @@ from payi_middleware.service.store.schema import (
     use_case_definitions,
     use_case_instances,
 )
+from payi_middleware.service.store.writing import Writes
 
 revision = "0002"
 down_revision = "0001"
@@ -142,7 +143,9 @@ class _Copy:
         self._write(request_limits, self._charged(rows))
         self._write(batches, [{**self._own, "batch": batch, "requests": len(rows)}])
         used = names_in(rows)
-        self._known.write(self._connection, self._own["application_id"], used)
+        writes = Writes(self._connection)
+        self._known.write(writes, self._own["application_id"], used)
+        writes.send()
         self._known.learn(self._own["application_id"], used)
 
     def _charged(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
