@@ -167,9 +167,12 @@ def test_requests_that_come_soon_after_a_transaction_are_given_a_moment_to_gathe
     async def run() -> None:
         await clerk.book(ledger.application_id, [event()])
         await clerk.book(ledger.application_id, [event()])
+        assert moments == []  # whoever comes alone would wait for nobody
+        clerk._in_company = True
+        await clerk.book(ledger.application_id, [event()])
 
     anyio.run(run)
     clerk.close()
-    assert written == [1, 2]
+    assert written == [1, 1, 2]
     assert len(moments) == 1
     assert 0 < moments[0] <= 0.015

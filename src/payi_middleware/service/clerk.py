@@ -32,7 +32,8 @@ _MOST = 1_000
 """Requests that one transaction takes, so that those who come in singly do not wait for long."""
 _FEW, _SOON, _LONGEST_MOMENT = 10, 0.01, 0.015
 """A transaction costs as much for a few requests as for one. So one that follows another this soon (seconds), and has
-few, waits for others to join it: as long as the other one took, and no longer than that moment."""
+few, waits for others to join it: as long as the other one took, and no longer than that moment. Where the other one was
+a single booking it does not: whoever sends one after the other would wait for nobody."""
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Clerk:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._written = self._took = 0.0
+        self._in_company = False
 
     @property
     def waiting(self) -> int:
@@ -117,12 +119,15 @@ class Clerk:
             self._write(slips)
             self._written = time.monotonic()
             self._took = self._written - began
+            self._in_company = len(slips) > 1
             for one in slips:
                 one.done()
             slip = self._slips.get() if slip is _MORE else slip
 
     def _let_gather(self, first: _Slip) -> None:
-        if len(first.events) < _FEW and self._slips.qsize() < _FEW and time.monotonic() - self._written < _SOON:
+        others = self._slips.qsize()
+        few = len(first.events) < _FEW and others < _FEW
+        if few and (self._in_company or others) and time.monotonic() - self._written < _SOON:
             time.sleep(min(self._took, _LONGEST_MOMENT))
 
     def _together(self, first: _Slip) -> tuple[list[_Slip], _Slip | None]:
