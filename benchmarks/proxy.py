@@ -135,9 +135,8 @@ Printed by `python -m benchmarks.proxy` on {about("httpx2", "uvicorn")}.
 
 The same client calls the same local provider directly and through the proxy, in turns, one call at a time (ms). Calls
 are not streamed and answered with 1.5 KB at once; a chunk of a stream is sent every 5 ms, and says when. Calm is the
-quarter of the rounds in which the direct call took least time, as other work on the machine only ever adds to it. Before
-and after that, 300,000 additions took {before * 1e3:.0f} and {after * 1e3:.0f} ms in Python; they take 19 when nobody
-else has the machine.
+quarter of the rounds in which the direct call took least time, as other work on the machine only ever adds to it.
+Before and after, 300,000 additions took {before * 1e3:.0f} and {after * 1e3:.0f} ms in Python.
 
 | | call, calm: median | call: median | 99th % | chunk on its way: median | 99th % | between chunks: median | 99th % |
 |---|---|---|---|---|---|---|---|

@@ -236,7 +236,7 @@ dashboard.
 In bulk: {RECORDS:,} records, {AT_ONCE} in a request, two requests at a time; memory is what the service's has grown by
 meanwhile. Singly: {CONNECTIONS} connections at a time, each request with its context in headers. Half load is
 {HALF_LOAD:.0f} requests a second, each sent when it is due, whether or not earlier ones were answered. Pace is what
-300,000 additions take in Python between the parts: the machine is shared, and they take 19 ms when nobody else has it.
+300,000 additions take in Python between the parts. The machine is shared: others' work can cost two thirds of it.
 """
 
 
