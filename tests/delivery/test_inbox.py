@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from payi_middleware import Settings, flush, instrument
-from payi_middleware.delivery import dispatcher
+from payi_middleware.delivery import gathering
 from payi_middleware.delivery.inbox import Inbox
 from payi_middleware.delivery.work import Nudge
 from payi_middleware.demo.provider import Provider
@@ -82,7 +82,7 @@ def test_what_is_pulled_out_comes_from_beside_the_queue_first() -> None:
 def test_exchanges_that_nobody_waits_for_are_read_together(
     ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_GATHER", 3600.0)
+    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
     read: list[str] = []
 
     def redact(item: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_exchanges_that_nobody_waits_for_are_read_together(
 def test_a_flush_does_not_wait_for_calls_that_are_made_meanwhile(
     ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_GATHER", 3600.0)
+    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
     ended = Event()
 
     def call() -> None:

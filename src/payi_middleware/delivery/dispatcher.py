@@ -21,6 +21,7 @@ from payi_middleware.recorder import Exchange
 from payi_middleware.report import Report
 from payi_middleware.results import XproxyResult
 
+from .gathering import Gathering
 from .inbox import Inbox, Item
 from .pacing import Pacing
 from .senders import Senders, work_unseen
@@ -34,9 +35,6 @@ __all__ = ["Dispatcher"]
 
 _ROUND = 64
 """Exchanges read before the next ones are sent."""
-_GATHER, _GATHER_WANTED = 0.05, 0.008
-"""Seconds that exchanges are left to come before they are read together. Where somebody may wait for a result they are
-read at once, unless others were no longer ago than this: then there are enough for it to matter."""
 _CHORES, _ADOPTION = 1.0, 60.0
 """Seconds between two turns of writing the spool to the disk, and of looking for what ended processes have left."""
 _LINGER, _COMPANY = 0.25, 50
@@ -94,8 +92,7 @@ class Dispatcher:
         self._accepted_since = False
         self._backlog_first = False
         self._outage_told = False
-        self._next_gathering: float | None = None
-        self._last_gathering = 0.0
+        self._gathering = Gathering()
         self._next_chores = monotonic() + _CHORES
         self._next_adoption = monotonic()
         self._stop: Stop | None = None
@@ -133,8 +130,8 @@ class Dispatcher:
         """Return the seconds until there is something to do without being told."""
         now = monotonic()
         until = [self._next_adoption]
-        if self._next_gathering is not None:
-            until.append(self._next_gathering)
+        if self._gathering.due is not None:
+            until.append(self._gathering.due)
         if self.stock.home is not None:
             until.append(self._next_chores)
         if self.stock.waiting or self.stock.in_backlog:
@@ -152,9 +149,7 @@ class Dispatcher:
             self._take_exchange(item)
         elif isinstance(item, Nudge):
             self._inbox.heard()
-            now = monotonic()
-            due = max(now, self._last_gathering + _GATHER_WANTED) if item.wanted else now + _GATHER
-            self._next_gathering = min(due, self._next_gathering or due)
+            self._gathering.nudge(monotonic(), wanted=item.wanted)
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
@@ -168,11 +163,9 @@ class Dispatcher:
             self._senders.do(self._open)
 
     def _gather_now_and_then(self) -> None:
-        if self._next_gathering is not None and monotonic() >= self._next_gathering:
+        if self._gathering.is_due(monotonic()):
             self._gather()
-            self._last_gathering = monotonic()
-            if not self._inbox.gathered:
-                self._next_gathering = None
+            self._gathering.gathered(monotonic(), more=self._inbox.gathered)
 
     def _gather(self, most: int = _ROUND) -> None:
         """Read exchanges that lie beside the queue; they have come before whatever is read next."""
