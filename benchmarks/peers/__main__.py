@@ -1,6 +1,6 @@
 """Measure us and the peers: `python -m benchmarks.peers [part ...]`, or `make bench`.
 
-Parts are turns, end-to-end, imports, big, growth; without any, all. Each keeps what it has measured in
+Parts are instructions, turns, end-to-end, imports, big, growth; without any, all. Each keeps what it has measured in
 `.bench/results.json`, of which the page and the charts are made; `page` makes them once more.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import about
-from benchmarks.peers import fresh, growth, page
+from benchmarks.peers import fresh, growth, instructions, page
 from benchmarks.peers.end_to_end import end_to_end
 from benchmarks.peers.environments import ROOT, prepared
 from benchmarks.peers.roster import ENVIRONMENTS, ROSTER, SCENARIOS, entries
@@ -28,6 +28,11 @@ _SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
 
 def _say(what: str) -> None:
     sys.stderr.write(f"{what} ...\n")
+
+
+def _instructions(pythons: dict[str, Path], results: dict[str, Any]) -> None:
+    _say("instructions")
+    results["instructions"] = instructions.counted(pythons)
 
 
 def _turns(pythons: dict[str, Path], results: dict[str, Any]) -> None:
@@ -68,7 +73,14 @@ def _growth(pythons: dict[str, Path], results: dict[str, Any]) -> None:
     results["ledger"] = dict(growth.ledgers())
 
 
-_PARTS = {"turns": _turns, "end-to-end": _end_to_end, "imports": _imports, "big": _big, "growth": _growth}
+_PARTS = {
+    "instructions": _instructions,
+    "turns": _turns,
+    "end-to-end": _end_to_end,
+    "imports": _imports,
+    "big": _big,
+    "growth": _growth,
+}
 
 
 def main(wanted: list[str]) -> int:

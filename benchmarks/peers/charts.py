@@ -11,13 +11,15 @@ __all__ = ["bars"]
 _INK, _OURS, _PEER = "#808080", "#2f81f7", "#9a9a9a"
 
 
-def bars(path: Path, title: str, unit: str, values: Mapping[str, float], ours: frozenset[str], target: float) -> None:
+def bars(
+    path: Path, title: str, unit: str, values: Mapping[str, float], ours: frozenset[str], target: float | None
+) -> None:
     """Draw one.
 
     Args:
         values: by name, from the top down.
         ours: names that are drawn in another colour.
-        target: what ours are not to pass; a line.
+        target: what ours are not to pass; a line, where there is one.
     """
     import matplotlib as mpl
 
@@ -42,9 +44,10 @@ def bars(path: Path, title: str, unit: str, values: Mapping[str, float], ours: f
             color=[_OURS if name in ours else _PEER for name in names],
         )
         axes.bar_label(drawn, [f" {values[name]:.3g}" for name in names], color=_INK)
-        axes.axvline(target, color=_OURS, linestyle="--", linewidth=1)
+        if target is not None:
+            axes.axvline(target, color=_OURS, linestyle="--", linewidth=1)
         axes.set_title(title, loc="left")
-        axes.set_xlabel(f"{unit}; dashed: our target")
+        axes.set_xlabel(unit if target is None else f"{unit}; dashed: our target")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.1)
         figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})

@@ -32,7 +32,12 @@ def draw(results: Results, folder: Path) -> None:
     """Draw the charts."""
     folder.mkdir(exist_ok=True)
     ours = frozenset(entry.name for entry in ROSTER if entry.ours)
-    for scenario, target in (("asgi", 15.0), ("chat", 60.0), ("chat-async", 60.0), ("stream", 2.0)):
+    for scenario, instructions in results["instructions"].items():
+        bare = instructions[_BARE]
+        values = {name: max(0.0, each / bare - 1) * 100 for name, each in instructions.items() if "bare" not in name}
+        title = f"{SCENARIOS[scenario].title}: instructions added, all threads"
+        charts.bars(folder / f"{scenario}.svg", title, "% of bare's", values, ours, None)
+    for scenario, target in (("chat-async", 60.0), ("stream", 2.0)):
         told = results["turns"][scenario]
         parts = SCENARIOS[scenario].parts
         values = {
@@ -72,15 +77,21 @@ def _turns(results: Results) -> Iterator[str]:
         told = results["turns"][scenario]
         bare = median(turn["thread"] for turn in told[_BARE]) / about.parts * 1e6
         yield f"\n## {about.title}\n"
-        if scenario in ("asgi", "chat", "chat-async", "stream"):
-            yield f"![Added µs on the app's thread](charts/{scenario}.svg)\n"
-        yield f"µs of CPU time added to bare, which takes {bare:.0f}; ± half the distance between the quartiles.\n"
-        yield "| | app's thread | all threads | recorded |\n|---|---|---|---|"
+        counted = results["instructions"].get(scenario)
+        if scenario != "foreign":
+            yield f"![{'Added instructions' if counted else 'Added µs'}](charts/{scenario}.svg)\n"
+        yield f"µs of CPU time added to bare, which takes {bare:.0f}; ± half the distance between the quartiles."
+        if counted:
+            yield f"Thousands of instructions added, on all threads, to bare's {counted[_BARE] / 1e3:,.0f}."
+        yield f"\n| | app's thread | all threads |{' instructions |' if counted else ''} recorded |"
+        yield f"|---|---|---|{'---|' if counted else ''}---|"
         for entry in entries(scenario):
             if entry.name == _BARE:
                 continue
             own, every = (added(told[entry.name], told[_BARE], figure, about.parts) for figure in ("thread", "cpu"))
-            cells = (f"{each.seconds * 1e6:.1f} ± {each.spread * 1e6:.1f}" for each in (own, every))
+            cells = [f"{each.seconds * 1e6:.1f} ± {each.spread * 1e6:.1f}" for each in (own, every)]
+            if counted:
+                cells.append(f"{(counted[entry.name] - counted[_BARE]) / 1e3:+,.0f}")
             yield f"| {entry.name} | {' | '.join(cells)} | {seen(entry, scenario, told[entry.name])} |"
 
 
@@ -152,7 +163,9 @@ _METHOD = f"""
   the same round. Only the calmer half of the rounds counts: each turn times a fixed piece of work before and after.
 - CPU time, not time on the clock. "App's thread" is what a request waits for; "all threads" has in it what a tool does
   in the background, and what it does to flush at the end of the turn.
-- "bare, once more" is a second bare process: what it adds is the error of this page.
+- Instructions are counted by valgrind, as the difference between two runs, one with 100 operations more. They are the
+  same on a machine that is busy, where times are not.
+- "bare, once more" is a second bare process: what it adds is the error of a table, and what is less says nothing.
 - The provider answers in the process, with 1.2 KB, or with a stream of 500 chunks. Calls are made by the openai SDK.
 - "Recorded" is counted where it arrives: spans at an exporter that counts, Sentry's transport, rows in the ledger, or
   reports at a sink on the same machine, which OTLP, langfuse and Pay-i's ingest reach over HTTP. Where it says *, there
@@ -166,6 +179,6 @@ _METHOD = f"""
 
 Versions: {", ".join(versions())}.
 
-To repeat it: `make bench` (over an hour; it makes the environments in `.bench/`), or `make bench-quick` (below 3
-minutes), which compares us with bare and with `benchmarks/baseline.json`, and which the project's CI runs.
+To repeat it: `make bench` (three quarters of an hour; it makes the environments in `.bench/`), or `make bench-quick`
+(below 3 minutes), which compares us with bare and with `benchmarks/baseline.json`, and which the project's CI runs.
 """
