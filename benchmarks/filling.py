@@ -16,7 +16,7 @@ from payi_middleware.service.ledger import Ledger
 from payi_middleware.service.store import clock, schema
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.names import Kind, key_of, pair
-from payi_middleware.service.store.writing import insert_new
+from payi_middleware.service.store.writing import Writes, insert_new
 
 __all__ = ["DAYS", "fill", "fold"]
 
@@ -202,4 +202,6 @@ def _write_requests(connection: Connection, application_id: int, rows: list[dict
             added[state] += 1
             for column in limits.COSTS:
                 added[column] += row[column]
-    limits.charge(connection, application_id, sums)
+    writes = Writes(connection)
+    limits.charge(writes, application_id, sums)
+    writes.send()
