@@ -69,10 +69,10 @@ def tidy(engine: Engine, _writing: AbstractContextManager[Any]) -> None:
     Until then it takes an application for a small part of all, and reads all that one has for each look at a few rows:
     two minutes after its first request a busy service booked a fifth of what it had.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    # What only speaks PostgreSQL's protocol may know nothing of this, and what is added up must not suffer from that.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, suppress(DBAPIError):
         for name in connection.scalars(_GROWN).all():
-            with suppress(DBAPIError):  # a service that speaks PostgreSQL's protocol may do it in its own way
-                connection.exec_driver_sql(f"ANALYZE {name}")
+            connection.exec_driver_sql(f"ANALYZE {name}")
 
 
 def is_transient(error: DBAPIError) -> bool:
