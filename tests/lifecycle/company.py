@@ -113,7 +113,8 @@ def assert_booked_once(ledger: Path, received: Mapping[Any, Iterable[str]], aske
     assert named - set(asked) == set(), "reports of answers that nobody gave"
     users = {str(row.provider_response_id): row.user_id for row in rows}
     had = {id_: user for user, ids in received.items() for id_ in ids}
-    assert had.keys() - users.keys() == set(), "reports are lost"
+    lost = had.keys() - users.keys()
+    assert not lost, f"reports are lost: {lost}, of {users.keys() - had.keys()} that nobody had"
     assert {id_: users[id_] for id_ in had} == had
     with Ledger(ledger) as opened:
         totals = {usage.user_id: (usage.calls, usage.cost) for usage in opened.usage_by_user()}

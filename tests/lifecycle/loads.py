@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -24,9 +25,18 @@ _ON_DISK = {"open", "close", "lockf", "rename", "unlink", "execute", "executeman
 def load(tell: Tell, user: str, settings: dict[str, Any], calls: int | None = None) -> None:
     """Ask the provider from two threads and two tasks until killed, or `calls` times each."""
     payi.instrument(sdks.settings_of({**settings, "user_id": user}))
+    ending = threading.Event()
+    atexit.register(ending.set)  # after ours, so that it is done before ours
+
+    def tell_until_the_end(answer: object) -> None:
+        # A daemon reads on while its process ends, which has reported the streams that were open as far as they came.
+        if not ending.is_set():
+            tell(answer)
+
     rounds = None if calls is None else range(calls)
     threads = [
-        threading.Thread(target=_ask, args=(tell, each, rounds), daemon=True) for each in (sdks.plain, sdks.streamed)
+        threading.Thread(target=_ask, args=(tell_until_the_end, each, rounds), daemon=True)
+        for each in (sdks.plain, sdks.streamed)
     ]
     for thread in threads:
         thread.start()

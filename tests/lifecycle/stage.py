@@ -71,6 +71,7 @@ def begin(play: dict[str, Any]) -> Play | None:
         kill = play.get("kill")
         return Play(pid, reading, said, None if kill is None else (kill[0], kill[1]), play.get("by", signal.SIGKILL))
     os.close(reading)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
     os.dup2(said.fileno(), 2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
