@@ -176,3 +176,25 @@ def test_requests_that_come_soon_after_a_transaction_are_given_a_moment_to_gathe
     assert written == [1, 1, 2]
     assert len(moments) == 1
     assert 0 < moments[0] <= 0.015
+
+
+def test_the_moment_for_gathering_is_no_longer_because_one_transaction_had_to_wait_for_the_database(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payi_middleware.service.clerk._SOON", 60.0)
+    clerk = Clerk(ledger)
+    moments: list[float] = []
+    monkeypatch.setattr("payi_middleware.service.clerk.time.sleep", moments.append)
+
+    async def run() -> None:
+        await clerk.book(ledger.application_id, [event()])
+        clerk._in_company = True
+        clerk._took_before, clerk._took = 0.25, 0.002
+        await clerk.book(ledger.application_id, [event()])
+        clerk._in_company = True
+        clerk._took_before, clerk._took = 0.001, 0.25
+        await clerk.book(ledger.application_id, [event()])
+
+    anyio.run(run)
+    clerk.close()
+    assert moments == [0.002, 0.001]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
+from payi_middleware.service.accounts import rollups
 from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
 from tests.service.databases import postgresql_url
@@ -123,7 +124,7 @@ def test_those_who_commit_leave_the_log_to_whoever_has_promised_to_tidy(tmp_path
     with Ledger(tmp_path / "payi.db") as ledger:
         assert ledger.write(pages) == 1_000
         ledger.will_tidy()
-        assert ledger.write(pages) == 32_768
+        assert ledger.write(pages) == 65_536
 
 
 def test_postgresql_is_told_to_look_at_a_table_that_has_grown_and_then_reads_few_rows_for_a_few() -> None:
@@ -148,6 +149,22 @@ def test_a_server_that_knows_no_statistics_of_postgresqls_is_left_alone(monkeypa
         ledger.tidy()
         ledger.ingest(CALL)
         assert len(ledger.requests()) == 1
+
+
+def test_who_adds_up_has_postgresql_look_up_by_index_whatever_it_expects_and_nobody_else() -> None:
+    """It takes small bookings for as large as they are on average, and would read all requests: 0.5 s for 130,000."""
+
+    def adding_up(connection: Connection, application_id: int) -> tuple[int, str]:
+        return rollups.fold(connection, application_id), _planner(connection, application_id)
+
+    with postgresql_url() as url, Ledger(url) as ledger:
+        ledger.ingest(CALL)
+        assert ledger.write(adding_up) == (1, "off")
+        assert ledger.write(_planner) == "on"
+
+
+def _planner(connection: Connection, _application_id: int) -> str:
+    return str(connection.exec_driver_sql("SHOW enable_seqscan").scalar_one())
 
 
 def _rows_expected(connection: Connection, _application_id: int) -> int:

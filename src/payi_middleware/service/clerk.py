@@ -32,8 +32,9 @@ _MOST = 1_000
 """Requests that one transaction takes, so that those who come in singly do not wait for long."""
 _FEW, _SOON, _LONGEST_MOMENT = 10, 0.01, 0.015
 """A transaction costs as much for a few requests as for one. So one that follows another this soon (seconds), and has
-few, waits for others to join it: as long as the other one took, and no longer than that moment. Where the other one was
-a single booking it does not: whoever sends one after the other would wait for nobody."""
+few, waits for others to join it: as long as the quicker of the last two took, since the other one may have waited for
+the database, and no longer than that moment. Where the last one was a single booking it does not: whoever sends one
+after the other would wait for nobody."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Clerk:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._written = self._took = 0.0
+        self._written = self._took = self._took_before = 0.0
         self._in_company = False
 
     @property
@@ -118,7 +119,7 @@ class Clerk:
             began = time.monotonic()
             self._write(slips)
             self._written = time.monotonic()
-            self._took = self._written - began
+            self._took_before, self._took = self._took, self._written - began
             self._in_company = len(slips) > 1
             for one in slips:
                 one.done()
@@ -128,7 +129,7 @@ class Clerk:
         others = self._slips.qsize()
         few = len(first.events) < _FEW and others < _FEW
         if few and (self._in_company or others) and time.monotonic() - self._written < _SOON:
-            time.sleep(min(self._took, _LONGEST_MOMENT))
+            time.sleep(min(self._took, self._took_before, _LONGEST_MOMENT))
 
     def _together(self, first: _Slip) -> tuple[list[_Slip], _Slip | None]:
         """Return what waits, up to a bound, and what comes next: `_MORE` if that is not here yet."""
