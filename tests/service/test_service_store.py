@@ -7,15 +7,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from payi_middleware.service.accounts import rollups
 from payi_middleware.service.errors import LedgerError
 from payi_middleware.service.ledger import Ledger
+from payi_middleware.service.store import sqlite as sqlite_store
 from tests.service.databases import postgresql_url
 
 CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": 1_000}}
@@ -125,6 +127,19 @@ def test_those_who_commit_leave_the_log_to_whoever_has_promised_to_tidy(tmp_path
         assert ledger.write(pages) == 1_000
         ledger.will_tidy()
         assert ledger.write(pages) == 65_536
+
+
+def test_who_promises_to_tidy_waits_for_whoever_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection was taken away from under those who were about to write: they waited for it for 30 seconds."""
+    held: list[bool] = []
+    with Ledger(tmp_path / "payi.db") as ledger:
+        writing = ledger._store._writing
+        assert isinstance(writing, type(threading.Lock()))
+        monkeypatch.setattr(sqlite_store, "will_tidy", lambda _: held.append(writing.locked()))
+        ledger.will_tidy()
+        assert held == [True]
+        monkeypatch.setattr(Engine, "dispose", lambda _, close: held.append(writing.locked()))
+    assert held == [True, True, True]
 
 
 def test_postgresql_is_told_to_look_at_a_table_that_has_grown_and_then_reads_few_rows_for_a_few() -> None:

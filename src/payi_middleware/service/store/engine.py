@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,7 +106,9 @@ class Store:
     def will_tidy(self) -> None:
         """Promise to call `tidy` every second or so."""
         self._own()
-        self._kind.will_tidy(self._writer)
+        # Whoever was about to take the writer's only connection would wait for it until the pool's time is over.
+        with self._writing:
+            self._kind.will_tidy(self._writer)
 
     def tidy(self) -> None:
         """Do now, on this thread, what somebody who writes would have to do later."""
@@ -122,8 +124,9 @@ class Store:
     def close(self) -> None:
         """Close the connections; the last process to do so leaves a single file."""
         self._closed = True
-        with uncut:
-            self._dispose(close=self._pid == os.getpid())
+        own = self._pid == os.getpid()
+        with self._writing if own else nullcontext(), uncut:
+            self._dispose(close=own)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
