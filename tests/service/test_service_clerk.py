@@ -168,7 +168,7 @@ def test_requests_that_come_soon_after_a_transaction_are_given_a_moment_to_gathe
         await clerk.book(ledger.application_id, [event()])
         await clerk.book(ledger.application_id, [event()])
         assert moments == []  # whoever comes alone would wait for nobody
-        clerk._in_company = True
+        clerk._answered = 16
         await clerk.book(ledger.application_id, [event()])
 
     anyio.run(run)
@@ -178,7 +178,7 @@ def test_requests_that_come_soon_after_a_transaction_are_given_a_moment_to_gathe
     assert 0 < moments[0] <= 0.015
 
 
-def test_the_moment_for_gathering_is_no_longer_because_one_transaction_had_to_wait_for_the_database(
+def test_the_moment_for_gathering_is_as_long_as_the_quicker_transaction_took_and_shorter_for_fewer(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payi_middleware.service.clerk._SOON", 60.0)
@@ -188,13 +188,17 @@ def test_the_moment_for_gathering_is_no_longer_because_one_transaction_had_to_wa
 
     async def run() -> None:
         await clerk.book(ledger.application_id, [event()])
-        clerk._in_company = True
+        clerk._answered = 16
         clerk._took_before, clerk._took = 0.25, 0.002
         await clerk.book(ledger.application_id, [event()])
-        clerk._in_company = True
+        clerk._answered = 16
         clerk._took_before, clerk._took = 0.001, 0.25
+        await clerk.book(ledger.application_id, [event()])
+
+        clerk._answered = 4
+        clerk._took_before, clerk._took = 0.008, 0.25
         await clerk.book(ledger.application_id, [event()])
 
     anyio.run(run)
     clerk.close()
-    assert moments == [0.002, 0.001]
+    assert moments == [0.002, 0.001, 0.002]  # where four were answered, a quarter of it

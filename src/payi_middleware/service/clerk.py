@@ -30,11 +30,12 @@ logger = logging.getLogger(__name__)
 
 _MOST = 1_000
 """Requests that one transaction takes, so that those who come in singly do not wait for long."""
-_FEW, _SOON, _LONGEST_MOMENT = 10, 0.01, 0.015
+_FEW, _MANY, _SOON, _LONGEST_MOMENT = 10, 16, 0.01, 0.015
 """A transaction costs as much for a few requests as for one. So one that follows another this soon (seconds), and has
 few, waits for others to join it: as long as the quicker of the last two took, since the other one may have waited for
-the database, and no longer than that moment. Where the last one was a single booking it does not: whoever sends one
-after the other would wait for nobody."""
+the database, and no longer than that moment. It is the smaller a part of that the fewer were answered last, as those
+are the ones who may come again; where it was a single booking, whoever sends one after the other would wait for
+nobody."""
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Clerk:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._written = self._took = self._took_before = 0.0
-        self._in_company = False
+        self._answered = 1
 
     @property
     def waiting(self) -> int:
@@ -120,7 +121,7 @@ class Clerk:
             self._write(slips)
             self._written = time.monotonic()
             self._took_before, self._took = self._took, self._written - began
-            self._in_company = len(slips) > 1
+            self._answered = len(slips)
             for one in slips:
                 one.done()
             slip = self._slips.get() if slip is _MORE else slip
@@ -128,8 +129,9 @@ class Clerk:
     def _let_gather(self, first: _Slip) -> None:
         others = self._slips.qsize()
         few = len(first.events) < _FEW and others < _FEW
-        if few and (self._in_company or others) and time.monotonic() - self._written < _SOON:
-            time.sleep(min(self._took, self._took_before, _LONGEST_MOMENT))
+        if few and (self._answered > 1 or others) and time.monotonic() - self._written < _SOON:
+            share = min(1.0, max(self._answered, others + 1) / _MANY)
+            time.sleep(share * min(self._took, self._took_before, _LONGEST_MOMENT))
 
     def _together(self, first: _Slip) -> tuple[list[_Slip], _Slip | None]:
         """Return what waits, up to a bound, and what comes next: `_MORE` if that is not here yet."""
