@@ -108,9 +108,18 @@ def test_tidying_moves_what_was_written_to_the_file_and_begins_the_log_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payi_middleware.service.store.sqlite._LOG_BEGUN_ANEW", 0)
+    flushed: list[tuple[Path, bool]] = []
+    flush = sqlite_store._flush
     with Ledger(tmp_path / "payi.db") as ledger:
+
+        def noted(directory: Path) -> None:
+            flushed.append((directory, ledger._store._writing.locked()))
+            flush(directory)
+
+        monkeypatch.setattr(sqlite_store, "_flush", noted)
         ledger.ingest_bulk([CALL] * 100)
         ledger.tidy()
+        assert flushed == [(tmp_path, False)]  # while others may write: the disk takes its time
         shutil.copy(tmp_path / "payi.db", tmp_path / "copy.db")
         with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
             assert copy.execute("SELECT count(*) FROM payi_requests").fetchone() == (100,)
