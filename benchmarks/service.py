@@ -25,6 +25,7 @@ from benchmarks.machine import about, pace
 from payi_middleware.service.ledger import Ledger
 
 RECORDS, AT_ONCE = int(os.environ.get("RECORDS", "100000")), 500
+MANY, PARTS = int(os.environ.get("MANY_RECORDS", "1000000")), 5
 SINGLE_SECONDS, CONNECTIONS = 15.0, 16
 HALF_LOAD = 350.0
 """Single ingests a second at which latency is measured: half of what a service has to take."""
@@ -113,16 +114,16 @@ def bulks(dice: random.Random, count: int) -> Iterator[bytes]:
         yield json.dumps([item(dice) | context(dice) for _ in range(AT_ONCE)]).encode()
 
 
-async def bulk_rate(served: Served, key: str) -> float:
+async def bulk_rate(served: Served, key: str, records: int, seed: int = 1) -> float:
     """Return the records a second that two connections have booked in bulk."""
-    bodies = bulks(random.Random(1), RECORDS // AT_ONCE)
+    bodies = bulks(random.Random(seed), records // AT_ONCE)
     busy = 0.0
     async with connections(served, key, 2) as opened:
         while portion := [body for _, body in zip(range(20), bodies, strict=False)]:
             started = perf_counter()
             await asyncio.gather(*(_send(opened[side], portion[side::2]) for side in range(2)))
             busy += perf_counter() - started
-    return RECORDS / busy
+    return records / busy
 
 
 async def _send(connection: Connection, bodies: Sequence[bytes]) -> None:
@@ -196,30 +197,48 @@ def stores() -> Iterator[dict[str, str]]:
         yield {"SQLite": f"sqlite:///{directory}/payi.db", "PostgreSQL": url}
 
 
-def measured(database: str) -> list[float]:
-    """Return a row of figures."""
-    key = new_key(database, "benchmark")
+def prepared(database: str) -> str:
+    """Make limits, and return a key."""
     with Ledger(database, "benchmark") as ledger:
         for number in range(LIMITS):
             ledger.create_limit(limit_id=f"limit{number}", limit_name=f"Limit {number}", max=1e9)
+    return new_key(database, "benchmark")
+
+
+def grown(database: str) -> list[tuple[float, float]]:
+    """Return the records a second that were booked, and the megabytes in memory then, of each part of very many."""
+    key = prepared(database)
+    with serving(database) as served:
+        return [(asyncio.run(bulk_rate(served, key, MANY // PARTS, part)), resident(served)) for part in range(PARTS)]
+
+
+def measured(database: str) -> list[float]:
+    """Return a row of figures."""
+    key = prepared(database)
     with serving(database) as served:
         paces, before = [pace(PACED_SECONDS)], resident(served)
-        bulk = asyncio.run(bulk_rate(served, key))
-        grown = resident(served) - before
+        bulk = asyncio.run(bulk_rate(served, key, RECORDS))
+        more = resident(served) - before
         paces.append(pace(PACED_SECONDS))
         most = asyncio.run(single_rate(served, key))
         paces.append(pace(PACED_SECONDS))
         usual, slow = asyncio.run(latencies(served, key))
-        return [bulk, most, usual * 1e3, slow * 1e3, grown, median([*paces, pace(PACED_SECONDS)]) * 1e3]
+        return [bulk, most, usual * 1e3, slow * 1e3, more, median([*paces, pace(PACED_SECONDS)]) * 1e3]
 
 
 def page() -> str:
     """Return the page with the table."""
     with stores() as databases:
         rows = {name: measured(database) for name, database in databases.items()}
+    with stores() as databases:
+        parts = zip(*(grown(database) for database in databases.values()), strict=True)
+        growing = "".join(
+            f"| {MANY // PARTS * number:,} | " + " | ".join(f"{rate:,.0f} | {size:.0f}" for rate, size in part) + " |\n"
+            for number, part in enumerate(parts, 1)
+        )
     table = "".join(
-        f"| {name} | {bulk:,.0f} | {most:,.0f} | {usual:.1f} | {slow:.1f} | {grown:+.0f} | {paced:.0f} |\n"
-        for name, (bulk, most, usual, slow, grown, paced) in rows.items()
+        f"| {name} | {bulk:,.0f} | {most:,.0f} | {usual:.1f} | {slow:.1f} | {more:+.0f} | {paced:.0f} |\n"
+        for name, (bulk, most, usual, slow, more, paced) in rows.items()
     )
     return f"""\
 # What our service books
@@ -237,7 +256,14 @@ In bulk: {RECORDS:,} records, {AT_ONCE} in a request, two requests at a time; me
 meanwhile. Singly: {CONNECTIONS} connections at a time, each request with its context in headers. Half load is
 {HALF_LOAD:.0f} requests a second, each sent when it is due, whether or not earlier ones were answered. Pace is what
 300,000 additions take in Python between the parts. The machine is shared: others' work can cost two thirds of it.
-"""
+
+## With very many records
+
+Booked in bulk by a new service, and what it has in memory then.
+
+| records | SQLite, records/s | memory, MB | PostgreSQL, records/s | memory, MB |
+|---|---|---|---|---|
+{growing}"""
 
 
 if __name__ == "__main__":
