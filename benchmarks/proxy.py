@@ -116,27 +116,29 @@ def page(databases: Mapping[str, str]) -> str:
     Args:
         databases: URLs by name.
     """
-    with ExitStack() as stack:
-        provider = stack.enter_context(process("benchmarks.proxy_provider"))
-        callers = {DIRECTLY: Caller(provider, "/v1/chat/completions", {})}
-        for name, database in databases.items():
+    rows, before = "", pace(PACED_SECONDS)
+    for name, database in databases.items():
+        with ExitStack() as stack:
+            provider = stack.enter_context(process("benchmarks.proxy_provider"))
+            callers = {DIRECTLY: Caller(provider, "/v1/chat/completions", {})}
             service = stack.enter_context(process("benchmarks.proxy_service", database))
             said = {"xProxy-Provider-BaseUri": provider, "xProxy-User-ID": "alice"}
             limited = {**said, "xProxy-Limit-IDs": "budget", "xProxy-UseCase-Name": "support", "xProxy-UseCase-ID": "7"}
             callers[f"through the proxy, {name}"] = Caller(service, PROXIED, said)
             callers[f"through the proxy, {name}, limit and use case"] = Caller(service, PROXIED, limited)
-        for caller in callers.values():
-            stack.callback(caller.close)
-        before, rows, after = pace(PACED_SECONDS), measured(callers), pace(PACED_SECONDS)
+            for caller in callers.values():
+                stack.callback(caller.close)
+            rows += measured(callers)
+    after = pace(PACED_SECONDS)
     return f"""\
 # What the proxy adds to a call
 
 Printed by `python -m benchmarks.proxy` on {about("httpx2", "uvicorn")}.
 
-The same client calls the same local provider directly and through the proxy, in turns, one call at a time (ms). Calls
-are not streamed and answered with 1.5 KB at once; a chunk of a stream is sent every 5 ms, and says when. Calm is the
-quarter of the rounds in which the direct call took least time, as other work on the machine only ever adds to it.
-Before and after, 300,000 additions took {before * 1e3:.0f} and {after * 1e3:.0f} ms in Python.
+The same client calls the same local provider directly and through the proxy, in turns, one call at a time (ms); each
+store by itself. Calls are not streamed and answered with 1.5 KB at once; a chunk of a stream is sent every 5 ms, and
+says when. Calm is the quarter of the rounds in which the direct call took least time, as other work on the machine only
+ever adds to it. Before and after, 300,000 additions took {before * 1e3:.0f} and {after * 1e3:.0f} ms in Python.
 
 | | call, calm: median | call: median | 99th % | chunk on its way: median | 99th % | between chunks: median | 99th % |
 |---|---|---|---|---|---|---|---|
