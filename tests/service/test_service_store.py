@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from payi_middleware.service.accounts import rollups
 from payi_middleware.service.errors import LedgerError
@@ -147,8 +147,30 @@ def test_who_promises_to_tidy_waits_for_whoever_writes(tmp_path: Path, monkeypat
         monkeypatch.setattr(sqlite_store, "will_tidy", lambda _: held.append(writing.locked()))
         ledger.will_tidy()
         assert held == [True]
-        monkeypatch.setattr(Engine, "dispose", lambda _, close: held.append(writing.locked()))
-    assert held == [True, True, True]
+
+
+def test_a_directory_that_cannot_be_opened_is_not_flushed_and_the_log_is_begun_anew_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payi_middleware.service.store.sqlite._LOG_BEGUN_ANEW", 0)
+    flush = sqlite_store._flush
+    monkeypatch.setattr(sqlite_store, "_flush", lambda directory: flush(directory / "missing"))
+    with Ledger(tmp_path / "payi.db") as ledger:
+        ledger.ingest_bulk([CALL] * 100)
+        ledger.tidy()
+        size = (tmp_path / "payi.db-wal").stat().st_size
+        ledger.ingest(CALL)
+        assert (tmp_path / "payi.db-wal").stat().st_size == size
+
+
+def test_a_ledger_is_closed_while_somebody_waits_to_write(tmp_path: Path) -> None:
+    """Another process may hold the file for half a minute, and an app that ends must not wait for that."""
+    ledger = Ledger(tmp_path / "payi.db")
+    closing_it = threading.Thread(target=ledger.close, daemon=True)
+    with ledger._store._writing:
+        closing_it.start()
+        closing_it.join(10)
+        assert not closing_it.is_alive()
 
 
 def test_postgresql_is_told_to_look_at_a_table_that_has_grown_and_then_reads_few_rows_for_a_few() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,9 +124,9 @@ class Store:
     def close(self) -> None:
         """Close the connections; the last process to do so leaves a single file."""
         self._closed = True
-        own = self._pid == os.getpid()
-        with self._writing if own else nullcontext(), uncut:
-            self._dispose(close=own)
+        # Without the write lock: who holds it may wait for another process, and an app that ends must not.
+        with uncut:
+            self._dispose(close=self._pid == os.getpid())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -18,8 +18,8 @@ def look_up_by_index(connection: Connection) -> None:
     """Have rows found by an index for the rest of this transaction, even where PostgreSQL takes them for very many.
 
     It knows how many rows a batch has on average. Where some hold 500 requests, it expects 60,000 of 128 that hold
-    three each, and would rather read all there are, from the table or by way of an index of the application: seconds
-    for a million of them, instead of 40 ms.
+    three each, and would rather read all there are, from the table or by way of an index of the application: 0.5 s
+    for 130,000 of them, instead of 45 ms.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(_BY_INDEX)

@@ -11,8 +11,14 @@ from sqlalchemy.exc import DBAPIError
 
 from payi_middleware.service.errors import LedgerError
 
-_POOL = {"pool_size": 5, "max_overflow": 20, "pool_timeout": 30.0, "pool_pre_ping": True, "pool_recycle": 1800}
-_POOL |= {"pool_use_lifo": True}  # what the server has prepared on a connection is used again
+_POOL = {
+    "pool_size": 5,
+    "max_overflow": 20,
+    "pool_timeout": 30.0,
+    "pool_pre_ping": True,
+    "pool_recycle": 1800,
+    "pool_use_lifo": True,  # what the server has prepared on a connection is used again
+}
 _GROWN = text(r"""
     SELECT CAST(oid AS regclass) FROM pg_class
     WHERE relkind = 'r' AND relname LIKE 'payi\_%' AND relnamespace = to_regnamespace(current_schema())

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,12 @@ def _flush(directory: Path) -> None:
     https://www.sqlite.org/howtocorrupt.html. Where it does not work, those who write wait for longer.
     """
     if sys.platform == "linux":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            ctypes.CDLL(None).syncfs(descriptor)
-        finally:
-            os.close(descriptor)
+        with suppress(OSError, AttributeError):
+            descriptor = os.open(directory, os.O_RDONLY)
+            try:
+                ctypes.CDLL(None).syncfs(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def is_transient(_error: DBAPIError) -> bool:
