@@ -81,6 +81,8 @@ _PARTS = {
     "big": _big,
     "growth": _growth,
 }
+_PAGED = {part: part for part in _PARTS} | {"growth": "ledger"}
+"""What each part leaves last in the results."""
 
 
 def main(wanted: list[str]) -> int:
@@ -97,6 +99,9 @@ def main(wanted: list[str]) -> int:
             _PARTS[part](pythons, results)
             _KEPT.write_text(json.dumps(results), encoding="utf-8")
     results = json.loads(_KEPT.read_text(encoding="utf-8"))
+    if missing := [part for part, name in _PAGED.items() if name not in results]:
+        sys.stderr.write(f"kept in {_KEPT}; for the page, also measure: {', '.join(missing)}\n")
+        return 0
     page.draw(results, page.DOCS / "charts")
     (page.DOCS / "benchmarks.md").write_text(page.write(results), encoding="utf-8")
     return 0
