@@ -24,17 +24,14 @@ class Added:
 
 
 def differences(entry: Turns, bare: Turns, figure: str) -> list[float]:
-    """Return what was added in the calmer half of the rounds.
+    """Return what was added, round by round, in seconds at the pace that the bare turns had in the median.
 
     A core that shares its caches and units with another one's work is slow, and two that are compared are so at
-    different times: each worker times a fixed piece of work before and after its turn, and a round counts as calm as
-    the less calm of its two turns.
+    different times: so turns are compared by how they relate to a fixed piece of work that was done in between.
     """
-    rounds = [
-        (max(ours["calm"], theirs["calm"]), ours[figure] - theirs[figure])
-        for ours, theirs in zip(entry, bare, strict=True)
-    ]
-    return [difference for _, difference in sorted(rounds)[: -(-len(rounds) // 2)]]
+    pace = median(turn["pace"] for turn in bare)
+    paced = f"{figure}_paced"
+    return [(ours[paced] - theirs[paced]) * pace for ours, theirs in zip(entry, bare, strict=True)]
 
 
 def added(entry: Turns, bare: Turns, figure: str, parts: int = 1) -> Added:

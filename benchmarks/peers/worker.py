@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from statistics import fmean
 from time import process_time, thread_time
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmarks.peers.tools.base import CALL, HTTP, SERVER, App, Tool, tool_of
 
 _BIG_WORDS = "word " * 820
 _BIG_CHUNKS = 5_000
+_PARTS = 10
 _TOLD = '{"a": [1, 2.5, "three", null, true], "b": {"c": "some words", "d": -4}}'
 
 
@@ -43,24 +45,36 @@ class Worker:
         self._proved = 0
 
     def turn(self, scenario: str, operations: int) -> dict[str, float]:
-        """Run a turn, and tell CPU seconds per operation of all threads and of the app's, and what was recorded."""
+        """Run a turn, and tell what an operation of it took and what was recorded.
+
+        Returns:
+            `cpu` and `thread` are CPU seconds of all threads and of the app's; `cpu_paced` and `thread_paced` the same
+            as multiples of `pace`, the seconds that a fixed piece of work took meanwhile.
+        """
         before = dict(self._tool.recorded())
         self._proved = 0
         work = getattr(self, f"_{scenario.replace('-', '_')}")
         gc.collect()
-        calm = _calm()
+        own_thread = own_paced = 0.0
+        paces = [_pace()]
         with nullcontext() if scenario == "asgi" else self._tool.around():
-            all_threads, own_thread = process_time(), thread_time()
-            work(operations)
-            own_thread = thread_time() - own_thread
+            all_threads = process_time()
+            for part in _parts(operations):
+                started = thread_time()
+                work(part)
+                spent = thread_time() - started
+                paces.append(_pace())
+                own_thread += spent
+                own_paced += spent / fmean(paces[-2:])
         self._tool.flush()
-        all_threads = process_time() - all_threads
-        calm = max(calm, _calm())
+        all_threads = process_time() - all_threads - sum(paces[1:])
         after = self._tool.recorded()
         return {
             "cpu": all_threads / operations,
             "thread": own_thread / operations,
-            "calm": calm,
+            "cpu_paced": all_threads / fmean(paces) / operations,
+            "thread_paced": own_paced / operations,
+            "pace": fmean(paces),
             "operations": operations,
             "proved": self._proved,
             **{kind: after.get(kind, 0) - before.get(kind, 0) for kind in (SERVER, CALL, HTTP)},
@@ -70,7 +84,7 @@ class Worker:
         app = self._app = self._app or self._tool.asgi(small_app())
         started: list[Any] = []
         self._runner.run(_request(app, operations, started))
-        self._proved = sum(self._tool.in_headers(message["headers"]) for message in started)
+        self._proved += sum(self._tool.in_headers(message["headers"]) for message in started)
 
     def _client(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._clients:
@@ -139,7 +153,13 @@ class Worker:
         self._runner.run(all_of_them())
 
 
-def _calm() -> float:
+def _parts(operations: int) -> list[int]:
+    """Cut a turn into parts, between which the machine's pace is taken: it changes while a turn lasts."""
+    count = min(_PARTS, operations)
+    return [operations * (number + 1) // count - operations * number // count for number in range(count)]
+
+
+def _pace() -> float:
     """Return the seconds that a fixed piece of work takes: more, the more others use the machine."""
     start = thread_time()
     for _ in range(100):
