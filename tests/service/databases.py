@@ -6,9 +6,11 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 SERVER = "postgresql://postgres@127.0.0.1:5432/test"
 """Where tests find PostgreSQL."""
@@ -26,6 +28,13 @@ def postgresql_url() -> Iterator[str]:
     finally:
         with _connected() as connection:
             connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def end_backend(connection: Connection) -> None:
+    """Have PostgreSQL end one of a ledger's connections, as its administrator can."""
+    driver: Any = connection.connection.driver_connection
+    with _connected() as other:
+        other.execute(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 10000)")
 
 
 @contextmanager

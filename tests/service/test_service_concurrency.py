@@ -20,7 +20,7 @@ from payi_middleware.service.store import schema
 from payi_middleware.service.store.money import join
 from payi_middleware.service.store.writing import insert_all
 
-from .databases import postgresql_url
+from .databases import end_backend, postgresql_url
 
 CALL = {"category": "system.openai", "resource": "gpt-4o-mini", "units": {"text": {"input": 7, "output": 3}}}
 COST = Decimal("0.00000285")
@@ -190,9 +190,7 @@ def test_what_the_database_refuses_while_many_rows_are_written_is_a_ledger_error
 
 def test_a_connection_that_is_lost_while_many_rows_are_written_is_a_ledger_error_and_the_next_one_works() -> None:
     def lose(connection: Connection, application_id: int) -> None:
-        with ledger._store.read() as other:
-            backend = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-            other.exec_driver_sql(f"SELECT pg_terminate_backend({backend}, 10000)")
+        end_backend(connection)
         row = {"application_id": application_id, "batch": 1, "requests": 1}
         insert_all(connection, schema.batches, [{**row, "batch": number} for number in range(10)])
 

@@ -49,8 +49,7 @@ def test_what_one_application_books_another_does_not_see(ledger: Ledger) -> None
 
 def test_no_key_is_kept_as_it_is(ledger: Ledger) -> None:
     key = ledger.create_key("alice")
-    with ledger._store.read() as connection:
-        (row,) = connection.execute(select(schema.keys)).all()
+    (row,) = ledger._store.read(lambda connection: connection.execute(select(schema.keys)).all())
     secret = key.split("_", 2)[2]
     assert secret not in repr(row)
     assert len(secret) >= 40

@@ -161,15 +161,15 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(database: str, monke
     with monkeypatch.context() as patched:
         patched.setattr("payi_middleware.service.store.engine.migrate", lambda connection, name: None)
         store = Store(database)
-    with store.read() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM payi_requests")) == 1202
-        assert not inspect(connection).has_table("payi_applications")
+    requests = text("SELECT count(*) FROM payi_requests")
+    assert store.read(lambda connection: connection.scalar(requests)) == 1202
+    assert not store.read(lambda connection: inspect(connection).has_table("payi_applications"))
     store.close()
 
 
 def test_migrations_make_the_tables_that_a_new_database_has(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     at_revision(monkeypatch, database, "head", lambda connection: None)
-    with Ledger(database) as ledger, ledger._store.read() as connection:
+    with Ledger(database) as ledger, ledger._store._engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables}
         )

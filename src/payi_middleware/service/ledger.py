@@ -66,9 +66,8 @@ class Ledger:
         return other
 
     def read(self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a function of `accounts` with a transaction that reads, and this application's id."""
-        with self._store.read() as connection:
-            return function(connection, self.application_id, *args, **kwargs)
+        """Call a function of `accounts` with a connection for reading, and this application's id."""
+        return self._store.read(lambda connection: function(connection, self.application_id, *args, **kwargs))
 
     def write(
         self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -78,8 +77,7 @@ class Ledger:
 
     def key_holder(self, key: str) -> int | None:
         """Return the id of the application that a key in the database is of, or None if there is no such key."""
-        with self._store.read() as connection:
-            return keys.verify(connection, key)
+        return self._store.read(lambda connection: keys.verify(connection, key))
 
     def create_key(self, name: str, application: str | None = None) -> str:
         """Make a key and return it; see `accounts.keys.create`."""
@@ -87,8 +85,7 @@ class Ledger:
 
     def unfolded_by_application(self) -> dict[int, int]:
         """Return how many transactions are not added up yet, by the id of their application."""
-        with self._store.read() as connection:
-            return rollups.unfolded(connection)
+        return self._store.read(rollups.unfolded)
 
     def unfolded(self) -> int:
         """Return how many transactions are not added up yet, of all applications."""
@@ -108,23 +105,19 @@ class Ledger:
         Raises:
             LedgerError: it does not.
         """
-        with self._store.read() as connection:
-            connection.execute(select(1))
+        self._store.read(lambda connection: connection.scalar(select(1)))
 
     def holder(self, key_id: str) -> keys.Holder | None:
         """Return the key with this id; see `accounts.keys.holder`."""
-        with self._store.read() as connection:
-            return keys.holder(connection, key_id)
+        return self._store.read(lambda connection: keys.holder(connection, key_id))
 
     def holder_of(self, key: str) -> keys.Holder | None:
         """Return what a whole key is; see `accounts.keys.holder_of`."""
-        with self._store.read() as connection:
-            return keys.holder_of(connection, key)
+        return self._store.read(lambda connection: keys.holder_of(connection, key))
 
     def named_keys(self) -> list[tuple[str, str, int]]:
         """Return the keys in the database; see `accounts.keys.every`."""
-        with self._store.read() as connection:
-            return keys.every(connection)
+        return self._store.read(keys.every)
 
     def revoke_key(self, name: str) -> bool:
         """Take a key away and return whether there was one."""
@@ -178,12 +171,7 @@ class Ledger:
         pricings = [Pricing(self.prices, application_id, events) for application_id, events in sorted(of.items())]
 
         def write(connection: Connection) -> dict[int, list[booking.Outcome]]:
-            return {
-                pricing.application_id: booking.book(
-                    connection, pricing.application_id, pricing.current(connection), self._known
-                )
-                for pricing in pricings
-            }
+            return {pricing.application_id: booking.book(connection, pricing, self._known) for pricing in pricings}
 
         booked = self._store.write(write)
         for application_id, outcomes in booked.items():

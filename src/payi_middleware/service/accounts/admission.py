@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from payi_middleware.service.errors import invalid
+from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.store.schema import limits as limits_table
 from payi_middleware.service.store.schema import use_case_instances as instances
+from payi_middleware.service.store.writing import padded
 
 from . import limits
 
@@ -19,10 +22,19 @@ _NAMED = select(limits_table).where(
     limits_table.c.application_id == bindparam("application"),
     limits_table.c.limit_id.in_(bindparam("named", expanding=True)),
 )
-_OF_INSTANCE = select(instances.c.limit_id).where(
-    instances.c.application_id == bindparam("application"),
-    instances.c.use_case_name == bindparam("named"),
-    instances.c.use_case_id == bindparam("named_id"),
+_OF_INSTANCE = (
+    select(limits_table)
+    .join(
+        instances,
+        and_(
+            instances.c.application_id == limits_table.c.application_id, instances.c.limit_id == limits_table.c.limit_id
+        ),
+    )
+    .where(
+        instances.c.application_id == bindparam("application"),
+        instances.c.use_case_name == bindparam("named"),
+        instances.c.use_case_id == bindparam("named_id"),
+    )
 )
 
 
@@ -46,36 +58,35 @@ def refusing(
     Raises:
         ServiceError: 400 `invalid_limit_ids`, it names limits that do not exist.
     """
-    automatic = _automatic(connection, application_id, use_case_name, use_case_id)
-    asked = list(dict.fromkeys([*limit_ids, *automatic]))
-    rows = _rows(connection, application_id, asked)
+    reads = Reads(connection)
+    named = _ask(reads, application_id, limit_ids)
+    automatic = _ask_automatic(reads, application_id, use_case_name, use_case_id)
+    reads.send()
+    rows = {row["limit_id"]: row for row in (*named, *automatic)}
     if unknown := [limit_id for limit_id in limit_ids if limit_id not in rows]:
         raise invalid(f"there is no limit {', '.join(unknown)}", "invalid_limit_ids")
-    return tuple(limit_id for limit_id in asked if limit_id in rows and _refuses(rows[limit_id]))
+    asked = dict.fromkeys((*limit_ids, *rows))
+    return tuple(limit_id for limit_id in asked if _refuses(rows[limit_id]))
 
 
 def existing(connection: Connection, application_id: int, limit_ids: Sequence[str]) -> list[str]:
     """Return those of these limits that there are."""
-    rows = _rows(connection, application_id, limit_ids)
-    return [limit_id for limit_id in limit_ids if limit_id in rows]
+    reads = Reads(connection)
+    rows = _ask(reads, application_id, limit_ids)
+    reads.send()
+    there = {row["limit_id"] for row in rows}
+    return [limit_id for limit_id in limit_ids if limit_id in there]
 
 
-def _automatic(
-    connection: Connection, application_id: int, use_case_name: str | None, use_case_id: str | None
-) -> list[str]:
+def _ask(reads: Reads, application_id: int, limit_ids: Sequence[str]) -> Rows:
+    return reads.ask(_NAMED, {"application": application_id, "named": padded(limit_ids)}) if limit_ids else []
+
+
+def _ask_automatic(reads: Reads, application_id: int, use_case_name: str | None, use_case_id: str | None) -> Rows:
     if not use_case_name or not use_case_id:
         return []
-    named = {"application": application_id, "named": use_case_name, "named_id": use_case_id}
-    found = connection.scalar(_OF_INSTANCE, named)
-    return [] if found is None else [found]
+    return reads.ask(_OF_INSTANCE, {"application": application_id, "named": use_case_name, "named_id": use_case_id})
 
 
-def _rows(connection: Connection, application_id: int, limit_ids: Sequence[str]) -> dict[str, RowMapping]:
-    if not limit_ids:
-        return {}
-    named = {"application": application_id, "named": list(limit_ids)}
-    return {row["limit_id"]: row for row in connection.execute(_NAMED, named).mappings()}
-
-
-def _refuses(row: RowMapping) -> bool:
+def _refuses(row: Mapping[Any, Any]) -> bool:
     return row["limit_type"] == limits.BLOCK and limits.spend(row) >= Decimal(row["max"])

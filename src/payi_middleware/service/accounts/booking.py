@@ -11,23 +11,21 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, RowMapping, Select, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
-from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.errors import ServiceError, invalid
-from payi_middleware.service.prices.resource import Resource
-from payi_middleware.service.prices.tiers import tier_of
 from payi_middleware.service.store.encoding import decoded, encoded_states
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.names import Kind, Known, key_of, pair
+from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.store.schema import batches, request_limits, requests
 from payi_middleware.service.store.writing import Writes, padded, portions
-from payi_middleware.service.units import Counts, as_json
 
 from . import limits, use_cases
 from .charges import Charged, Charges
 from .columns import columns_of, instance_key, without_content
 from .events import Event
+from .pricing import Priced, Pricing
 
 _OF_RESPONSES = (
     requests.c.application_id == bindparam("application"),
@@ -41,22 +39,6 @@ _EPOCH_MS = 1_577_836_800_000
 """2020-01-01: what batches count their milliseconds from, so that 41 bits last until 2089."""
 
 
-class Priced(NamedTuple):
-    """An event and what it cost, in quanta; `resource` is None where no price is known.
-
-    `tier` is the service tier that it was served in, unless that is the standard one; `columns` are those of a request
-    that come of its price.
-    """
-
-    event: Event
-    resource: Resource | None
-    input_cost: int
-    output_cost: int
-    unknown: dict[str, Counts]
-    tier: str | None
-    columns: dict[str, Any]
-
-
 class Booked(NamedTuple):
     """A request as it is stored, and whether it had been booked before."""
 
@@ -67,39 +49,18 @@ class Booked(NamedTuple):
 Outcome = Booked | ServiceError
 
 
-def price(event: Event, resource: Resource | None) -> Priced:
-    """Price an event by the resource that was in force at its time; without one it costs nothing."""
-    columns_of(event)  # now, when nobody waits for it
-    input_cost = output_cost = 0
-    unknown: dict[str, Counts] = {}
-    tier = None
-    if resource is None:
-        unknown = {} if event.blocked_by else dict(event.units)
-    elif not event.blocked_by:
-        tier = tier_of(event.properties)
-        (input_cost, output_cost), unknown = resource.charge(
-            event.units, tier=tier, succeeded=not event.failed, summed=BATCH in event.properties
-        )
-    columns: dict[str, Any] = {
-        "resource_id": resource.resource_id if resource else None,
-        "unknown_units": as_json(unknown) or None,
-    }
-    columns["input_cost_micros"], columns["input_cost_rest"] = Amount.of(input_cost)
-    columns["output_cost_micros"], columns["output_cost_rest"] = Amount.of(output_cost)
-    return Priced(event, resource, input_cost, output_cost, unknown, tier, columns)
-
-
-def book(connection: Connection, application_id: int, priced: Sequence[Priced], known: Known) -> list[Outcome]:
+def book(connection: Connection, pricing: Pricing, known: Known) -> list[Outcome]:
     """Store and charge events, each once: a repeat is answered with the request that its first delivery became.
 
     Args:
         connection: a transaction that may write.
+        pricing: the events of an application.
         known: the names that were written before; tell it `names_of` the outcomes once the transaction is through.
 
     Returns:
         What became of each event, in their order.
     """
-    return _Booking(connection, application_id, known).book(priced)
+    return _Booking(connection, pricing.application_id, known).book(pricing)
 
 
 class _Booking:
@@ -112,14 +73,21 @@ class _Booking:
         self._batch = ((time.time_ns() // 1_000_000 - _EPOCH_MS) << 22) | secrets.randbits(22)
         self._prefix = f"req_{self._batch:016x}{secrets.randbits(32):08x}"
 
-    def book(self, priced: Sequence[Priced]) -> list[Outcome]:
-        stored = self._stored(priced)
-        named = {limit_id for one in priced for limit_id in one.event.limit_ids}
-        locked = limits.lock(self._connection, self._application_id, named)
+    def book(self, pricing: Pricing) -> list[Outcome]:
+        reads = Reads(self._connection)
+        pricing.ask(reads)  # first, see `Prices`
+        asked = self._ask_stored(reads, pricing.events)
+        limited = limits.ask_locked(
+            reads, self._application_id, {limit_id for event in pricing.events for limit_id in event.limit_ids}
+        )
+        entering = use_cases.Entering(reads, self._application_id, pricing.events)
+        reads.send()
+        stored = self._stored(asked)
+        locked = {row["limit_id"]: row for row in limited}
         outcomes: list[Outcome | int] = []
         accepted: list[Priced] = []
         places: dict[bytes, int] = {}
-        for one in priced:
+        for one in pricing.current(self._connection):
             key = columns_of(one.event)["response_key"]
             if key is not None and key in stored:
                 outcomes.append(Booked(stored[key], repeated=True))
@@ -137,7 +105,7 @@ class _Booking:
                     places[key] = len(accepted)
                 outcomes.append(len(accepted))
                 accepted.append(one)
-        rows = self._write(accepted, locked) if accepted else []
+        rows = self._write(accepted, locked, entering) if accepted else []
         return [
             outcome if not isinstance(outcome, int)
             else Booked(rows[outcome]) if outcome >= 0
@@ -145,18 +113,25 @@ class _Booking:
             for outcome in outcomes
         ]  # fmt: skip
 
-    def _stored(self, priced: Sequence[Priced]) -> dict[bytes, Mapping[Any, Any]]:
+    def _ask_stored(self, reads: Reads, events: Sequence[Event]) -> list[Rows]:
+        keys = [key for event in events if (key := columns_of(event)["response_key"]) is not None]
+        return [reads.ask(_KNOWN, self._named(portion)) for portion in portions(keys)]
+
+    def _stored(self, asked: Sequence[Rows]) -> dict[bytes, Mapping[Any, Any]]:
         """Return the requests that were booked before, by the key of the response that they are of."""
-        keys = [key for one in priced if (key := columns_of(one.event)["response_key"]) is not None]
-        known = [key for portion in portions(keys) for key in self._looked_up(_KNOWN, portion).scalars()]
-        rows = (row for portion in portions(known) for row in self._looked_up(_STORED, portion).mappings())
-        return {row["response_key"]: row for row in rows}
+        reads = Reads(self._connection)
+        known = [row["response_key"] for rows in asked for row in rows]
+        stored = [reads.ask(_STORED, self._named(portion)) for portion in portions(known)]
+        reads.send()
+        return {row["response_key"]: row for rows in stored for row in rows}
 
-    def _looked_up(self, query: Select[Any], keys: Sequence[bytes]) -> CursorResult[Any]:
-        return self._connection.execute(query, {"application": self._application_id, "named": padded(keys)})
+    def _named(self, keys: Sequence[bytes]) -> dict[str, Any]:
+        return {"application": self._application_id, "named": padded(keys)}
 
-    def _write(self, accepted: Sequence[Priced], locked: dict[str, RowMapping]) -> list[dict[str, Any]]:
-        entered = use_cases.enter(self._connection, self._application_id, [one.event for one in accepted])
+    def _write(
+        self, accepted: Sequence[Priced], locked: dict[str, Mapping[Any, Any]], entering: use_cases.Entering
+    ) -> list[dict[str, Any]]:
+        entered = entering.enter(self._connection, [one.event for one in accepted])
         if automatic := entered.limit_ids - locked.keys():
             locked |= limits.lock(self._connection, self._application_id, automatic)
         charges = Charges(locked.values())

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from payi_middleware.service.errors import invalid
 from payi_middleware.service.store import clock
@@ -116,14 +116,14 @@ def reset(
     }
 
 
-def _locked(connection: Connection, application_id: int, limit_id: str) -> RowMapping:
+def _locked(connection: Connection, application_id: int, limit_id: str) -> Mapping[Any, Any]:
     return limits.required(limits.lock(connection, application_id, [limit_id]).get(limit_id), limit_id)
 
 
-def _write(connection: Connection, row: RowMapping, changes: Mapping[str, Any]) -> None:
+def _write(connection: Connection, row: Mapping[Any, Any], changes: Mapping[str, Any]) -> None:
     now = clock.micros(clock.now())
     connection.execute(update(table).where(*_is(row)).values(**changes, limit_update_timestamp=now))
 
 
-def _is(row: RowMapping) -> tuple[Any, Any]:
+def _is(row: Mapping[Any, Any]) -> tuple[Any, Any]:
     return table.c.application_id == row["application_id"], table.c.limit_id == row["limit_id"]

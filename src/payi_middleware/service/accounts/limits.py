@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, u
 from payi_middleware.service.errors import ServiceError, invalid, missing
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.money import as_decimal, exact, join, plain
+from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.store.schema import STATES, limits
 from payi_middleware.service.store.writing import Writes, padded
 
@@ -152,7 +153,7 @@ def get(connection: Connection, application_id: int, limit_id: str) -> dict[str,
     return as_body(required(find(connection, application_id, limit_id), limit_id))
 
 
-def required(row: RowMapping | None, limit_id: str) -> RowMapping:
+def required(row: Mapping[Any, Any] | None, limit_id: str) -> Mapping[Any, Any]:
     """Return a limit that was found.
 
     Raises:
@@ -175,13 +176,18 @@ def find(connection: Connection, application_id: int, limit_id: str) -> RowMappi
     return connection.execute(_BY_ID, {"application": application_id, "named": limit_id}).mappings().one_or_none()
 
 
-def lock(connection: Connection, application_id: int, limit_ids: Iterable[str]) -> dict[str, RowMapping]:
-    """Return those of these limits that exist, and keep others from charging them meanwhile."""
+def ask_locked(reads: Reads, application_id: int, limit_ids: Iterable[str]) -> Rows:
+    """Ask for those of these limits that exist, and keep others from charging them meanwhile."""
     named = sorted(set(limit_ids))
-    if not named:
-        return {}
-    found = connection.execute(_LOCK, {"application": application_id, "named": padded(named)}).mappings()
-    return {row["limit_id"]: row for row in found}
+    return reads.ask(_LOCK, {"application": application_id, "named": padded(named)}) if named else []
+
+
+def lock(connection: Connection, application_id: int, limit_ids: Iterable[str]) -> dict[str, Mapping[Any, Any]]:
+    """Return those of these limits that exist, and keep others from charging them meanwhile."""
+    reads = Reads(connection)
+    rows = ask_locked(reads, application_id, limit_ids)
+    reads.send()
+    return {row["limit_id"]: row for row in rows}
 
 
 def charge(writes: Writes, application_id: int, sums: Mapping[str, Mapping[str, int]]) -> None:

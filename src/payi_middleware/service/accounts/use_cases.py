@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from payi_middleware.service.store import clock
+from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.store.schema import limits as limits_table
 from payi_middleware.service.store.schema import use_case_definitions as definitions
 from payi_middleware.service.store.schema import use_case_instances as instances
@@ -18,7 +19,7 @@ from payi_middleware.service.store.writing import insert_all, insert_new, padded
 from . import limits
 from .events import Event
 
-__all__ = ["Entered", "Instance", "enter", "make", "merge", "new_limit"]
+__all__ = ["Entered", "Entering", "Instance", "make", "merge", "new_limit"]
 
 _DEFINITIONS = select(definitions).where(
     definitions.c.application_id == bindparam("application"),
@@ -33,6 +34,7 @@ _INSTANCES = (
     )
     .order_by(instances.c.use_case_name, instances.c.use_case_id)
 )
+_LOCKED_INSTANCES = _INSTANCES.with_for_update()
 _UPDATE = (
     update(instances)
     .where(
@@ -82,14 +84,46 @@ class Entered:
         return {instance.limit_id for instance in self.instances.values() if instance.limit_id is not None}
 
 
-def enter(connection: Connection, application_id: int, events: Sequence[Event]) -> Entered:
-    """Make the definitions and instances that requests name and that are not there, and merge their properties."""
-    entered = Entered()
-    named = [event for event in events if event.use_case_name]
-    if named:
-        known = _definitions(connection, application_id, sorted({str(event.use_case_name) for event in named}))
+class Entering:
+    """Have requests enter their use cases, once it is known what there is of those.
+
+    Args:
+        reads: by which it is asked for.
+        application_id: whose requests these are.
+        events: the requests.
+    """
+
+    def __init__(self, reads: Reads, application_id: int, events: Sequence[Event]) -> None:
+        self._application_id = application_id
+        self._definitions: list[Rows] = []
+        self._instances: list[Rows] = []
+        named = [event for event in events if event.use_case_name]
+        names = sorted({str(event.use_case_name) for event in named})
+        for portion in portions(names):
+            query = {"application": application_id, "named": padded(portion)}
+            self._definitions.append(reads.ask(_DEFINITIONS, query))
+        instances_query = _LOCKED_INSTANCES if any(event.use_case_properties for event in named) else _INSTANCES
+        for some, ids in _looked_up(named):
+            for named_ids in portions(sorted(ids)):
+                query = {"application": application_id, "named": padded(some), "named_ids": padded(named_ids)}
+                self._instances.append(reads.ask(instances_query, query))
+
+    def enter(self, connection: Connection, events: Sequence[Event]) -> Entered:
+        """Make the definitions and instances that are not there, and merge the properties of the others.
+
+        Args:
+            connection: the transaction that the questions were asked in; they are answered.
+            events: those of the requests that are booked.
+        """
+        entered = Entered()
+        named = [event for event in events if event.use_case_name]
+        if not named:
+            return entered
+        application_id = self._application_id
+        known = {row["use_case_name"]: row for rows in self._definitions for row in rows}
+        found = {(row["use_case_name"], row["use_case_id"]): dict(row) for rows in self._instances for row in rows}
         of = {id(event): (str(event.use_case_name), event.use_case_id or str(uuid.uuid4())) for event in named}
-        found = _instances(connection, application_id, named)
+        _define(connection, application_id, known, sorted({name for name, _ in of.values()} - known.keys()))
         make(connection, application_id, known, found, sorted(set(of.values()) - found.keys()))
         _merge(connection, application_id, found, named, of)
         for event in named:
@@ -98,13 +132,25 @@ def enter(connection: Connection, application_id: int, events: Sequence[Event]) 
             entered.instances[id(event)] = Instance(
                 key[1], found[key]["limit_id"], definition["type_version"], definition["logging_enabled"]
             )
-    return entered
+        return entered
 
 
-def _definitions(connection: Connection, application_id: int, names: Sequence[str]) -> dict[str, Mapping[Any, Any]]:
-    found: dict[str, Mapping[Any, Any]] = {}
-    query = {"application": application_id, "named": padded(names)}
-    found.update((row["use_case_name"], row) for row in connection.execute(_DEFINITIONS, query).mappings())
+def _looked_up(events: Sequence[Event]) -> Iterable[tuple[list[str], set[str]]]:
+    """Return names and ids that are looked up together: few at once, as any id may be of any name."""
+    asked: dict[str, set[str]] = {}
+    for event in events:
+        if event.use_case_id:
+            asked.setdefault(str(event.use_case_name), set()).add(event.use_case_id)
+    together = set().union(*asked.values())
+    if len(asked) * len(together) <= _FEW_PAIRS:
+        return [(sorted(asked), together)] if asked else []
+    return [([name], ids) for name, ids in sorted(asked.items())]
+
+
+def _define(
+    connection: Connection, application_id: int, known: dict[Any, Mapping[Any, Any]], names: Sequence[str]
+) -> None:
+    """Make definitions, and add them to those known."""
     now = clock.micros(clock.now())
     new: list[dict[str, Any]] = [
         {
@@ -118,39 +164,10 @@ def _definitions(connection: Connection, application_id: int, names: Sequence[st
             "updated_timestamp": now,
         }
         for name in names
-        if name not in found
     ]
     if new:
         insert_new(connection, definitions, new)
-        found.update((row["use_case_name"], row) for row in new)
-    return found
-
-
-def _instances(
-    connection: Connection, application_id: int, events: Sequence[Event]
-) -> dict[tuple[str, str], dict[Any, Any]]:
-    asked: dict[str, set[str]] = {}
-    for event in events:
-        if event.use_case_id:
-            asked.setdefault(str(event.use_case_name), set()).add(event.use_case_id)
-    query = _INSTANCES
-    if any(event.use_case_properties for event in events):
-        query = query.with_for_update()
-    found: dict[tuple[str, str], dict[Any, Any]] = {}
-    for names, ids in _looked_up(asked):
-        for named_ids in portions(sorted(ids)):
-            named = {"application": application_id, "named": padded(names), "named_ids": padded(named_ids)}
-            rows = connection.execute(query, named).mappings()
-            found.update(((row["use_case_name"], row["use_case_id"]), dict(row)) for row in rows)
-    return found
-
-
-def _looked_up(asked: Mapping[str, set[str]]) -> Iterable[tuple[list[str], set[str]]]:
-    """Return names and ids that are looked up together: few at once, as any id may be of any name."""
-    together = set().union(*asked.values())
-    if len(asked) * len(together) <= _FEW_PAIRS:
-        return [(sorted(asked), together)] if asked else []
-    return [([name], ids) for name, ids in sorted(asked.items())]
+        known.update((row["use_case_name"], row) for row in new)
 
 
 def make(

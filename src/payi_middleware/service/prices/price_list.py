@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, select
 
 from payi_middleware.service.store.engine import Store
+from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.store.schema import catalogues, price_revisions
 
 from . import editions, own
@@ -23,15 +24,16 @@ from .editions import Editions
 from .own import OwnVersion, Pair
 from .resource import Resource
 
-__all__ = ["PriceList", "Prices", "Stamp"]
+__all__ = ["PriceList", "Prices", "Stamp", "ask_stamp"]
 
 _MOST = 4096
 """Names of an application that are remembered, whether it has resources of its own for them or not."""
 _STAMP = select(
-    select(func.count()).select_from(catalogues).scalar_subquery(),
+    select(func.count()).select_from(catalogues).scalar_subquery().label("editions"),
     select(price_revisions.c.revision)
     .where(price_revisions.c.application_id == bindparam("application"))
-    .scalar_subquery(),
+    .scalar_subquery()
+    .label("revision"),
 )
 
 
@@ -92,12 +94,27 @@ class Prices:
         wanted = set(pairs)
         if known is not None and not known.missing(wanted):
             return known
-        with self._store.read() as connection:
-            return self._read(connection, application_id, wanted)
+        return self._store.read(lambda connection: self._read(connection, application_id, wanted))
 
-    def current(self, connection: Connection, application_id: int, of: PriceList, pairs: Iterable[Pair]) -> PriceList:
-        """Return an application's prices as they are in a transaction: `of` itself if that is still how they are."""
-        return of if _stamp(connection, application_id) == of.stamp else self._read(connection, application_id, pairs)
+    def current(
+        self,
+        connection: Connection,
+        application_id: int,
+        of: PriceList,
+        pairs: Iterable[Pair],
+        stamped: Rows | None = None,
+    ) -> PriceList:
+        """Return an application's prices as they are in a transaction: `of` itself if that is still how they are.
+
+        Args:
+            connection: the transaction.
+            application_id: whose prices.
+            of: the prices that are known.
+            pairs: what is to be priced.
+            stamped: what came of `ask_stamp` in that transaction, where it has been asked for already.
+        """
+        now = _stamp(connection, application_id) if stamped is None else _stamp_of(stamped)
+        return of if now == of.stamp else self._read(connection, application_id, pairs)
 
     def _read(self, connection: Connection, application_id: int, pairs: Iterable[Pair]) -> PriceList:
         # First of all: what changes after this is seen by whoever compares stamps.
@@ -120,11 +137,21 @@ class Prices:
         return Editions(editions.read(connection), partial(_data_of, self._store))
 
 
+def ask_stamp(reads: Reads, application_id: int) -> Rows:
+    """Ask by what an application's prices can be told from those of another time; see `Prices.current`."""
+    return reads.ask(_STAMP, {"application": application_id})
+
+
 def _stamp(connection: Connection, application_id: int) -> Stamp:
-    count, revision = connection.execute(_STAMP, {"application": application_id}).one()
-    return Stamp(count, revision or 0)
+    reads = Reads(connection)
+    stamped = ask_stamp(reads, application_id)
+    reads.send()
+    return _stamp_of(stamped)
+
+
+def _stamp_of(rows: Rows) -> Stamp:
+    return Stamp(rows[0]["editions"], rows[0]["revision"] or 0)
 
 
 def _data_of(store: Store, catalogue_id: str) -> bytes:
-    with store.read() as connection:
-        return editions.data_of(connection, catalogue_id)
+    return store.read(lambda connection: editions.data_of(connection, catalogue_id))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from .piping import translated
 
 __all__ = ["copy", "pays"]
 
@@ -28,11 +29,6 @@ def copy(connection: Connection, table: str, columns: Sequence[str], rows: Itera
         rows: their values, as the driver takes them.
     """
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    driver: Any = connection.connection.driver_connection
-    dbapi: Any = connection.dialect.loaded_dbapi
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copying:
-            for row in rows:
-                copying.write_row(row)
-    except dbapi.Error as error:  # as SQLAlchemy tells of those that its own statements meet with
-        raise DBAPIError.instance(statement, None, error, dbapi.Error, hide_parameters=True) from error
+    with translated(connection) as driver, driver.cursor() as cursor, cursor.copy(statement) as copying:
+        for row in rows:
+            copying.write_row(row)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from payi_middleware.forks import rest_before_forks, uncut
@@ -62,6 +62,7 @@ class Store:
         # SQLite's own wait for the write lock is a poll, unfair to whoever comes last; threads queue up here instead.
         self._writing = self._kind.write_lock()
         self._writer = self._kind.for_writing(self._engine)
+        self._reader = self._kind.for_reading(self._engine)
 
     def _own(self) -> None:
         """Leave the parent's connections and lock alone in a forked child: they must not cross a fork."""
@@ -75,12 +76,18 @@ class Store:
         for engine in (self._engine, self._writer):
             engine.dispose(close=close)
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Open a transaction that reads."""
+    def read(self, function: Callable[[Connection], _T]) -> _T:
+        """Call a function with a connection for reading.
+
+        Args:
+            function: is called again where the connection turns out to be lost.
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
         self._own()
-        with uncut, self._translated(), self._engine.begin() as connection:
-            yield connection
+        with uncut, self._translated():
+            return _call(self._reader, function)
 
     def write(self, function: Callable[[Connection], _T]) -> _T:
         """Call a function with a transaction that may write; it is undone when the function raises.
@@ -94,8 +101,8 @@ class Store:
         self._own()
         for attempt in range(_ATTEMPTS):
             try:
-                with self._writing, uncut, self._writer.begin() as connection:
-                    return function(connection)
+                with self._writing, uncut:
+                    return _call(self._writer, function)
             except DBAPIError as error:
                 if attempt + 1 == _ATTEMPTS or not self._kind.is_transient(error):
                     raise self._translation(error) from error
@@ -138,6 +145,39 @@ class Store:
     def _translation(self, error: SQLAlchemyError) -> LedgerError:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
         return LedgerError(self.name, reason, self._kind.fix(reason))
+
+
+def _call(engine: Engine, function: Callable[[Connection], _T]) -> _T:
+    """Call a function with a transaction, and once more if the connection is lost meanwhile.
+
+    To ask the server beforehand whether it is still there would cost each transaction a wait. What was lost before the
+    transaction's end was not committed; of its end itself nobody knows.
+    """
+    try:
+        return _call_once(engine, function)
+    except _LostError:
+        engine.dispose()  # the others are lost, too, if it was the server's end
+    try:
+        return _call_once(engine, function)
+    except _LostError as lost:
+        raise lost.error from lost
+
+
+def _call_once(engine: Engine, function: Callable[[Connection], _T]) -> _T:
+    with engine.begin() as connection:
+        try:
+            return function(connection)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _LostError(error) from error
+            raise
+
+
+class _LostError(Exception):
+    """The connection was lost before the end of its transaction."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        self.error = error
 
 
 def _url(database: str | Path) -> URL:

@@ -15,7 +15,6 @@ _POOL = {
     "pool_size": 5,
     "max_overflow": 20,
     "pool_timeout": 30.0,
-    "pool_pre_ping": True,
     "pool_recycle": 1800,
     "pool_use_lifo": True,  # what the server has prepared on a connection is used again
 }
@@ -66,6 +65,14 @@ def for_writing(engine: Engine) -> Engine:
     return engine
 
 
+def for_reading(engine: Engine) -> Engine:
+    """Return the engine of those who only read: without a transaction, which would cost two more waits.
+
+    Nor would one make what several statements see fit together, unless it were of a stricter kind than is usual.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def will_tidy(_writer: Engine) -> None:
     """Do nothing: the server does it."""
 
@@ -77,7 +84,7 @@ def tidy(engine: Engine, _writing: AbstractContextManager[Any]) -> None:
     two minutes after its first request a busy service booked a fifth of what it had.
     """
     # What only speaks PostgreSQL's protocol may know nothing of this, and what is added up must not suffer from that.
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, suppress(DBAPIError):
+    with for_reading(engine).connect() as connection, suppress(DBAPIError):
         for name in connection.scalars(_GROWN).all():
             connection.exec_driver_sql(f"ANALYZE {name}")
 

@@ -88,6 +88,11 @@ def for_writing(engine: Engine) -> Engine:
     return _engine(engine.url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT)
 
 
+def for_reading(engine: Engine) -> Engine:
+    """Return the engine of those who only read, each in a transaction: all of its statements see the same."""
+    return engine
+
+
 def will_tidy(writer: Engine) -> None:
     """Have those who commit leave the log to `tidy`: else each larger transaction waits twice for the disk."""
     event.listen(writer, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))
