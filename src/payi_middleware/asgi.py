@@ -262,6 +262,11 @@ class AsgiIncoming:
         value = self._headers.get(_key(name))
         return None if value is None else decode_header(value)
 
+    def mentions(self, prefix: str) -> bool:
+        """Whether there are headers whose names begin like this."""
+        start = prefix.encode("latin-1")
+        return any(name[: len(start)].lower() == start for name, _ in self.original["headers"])
+
     @property
     def user(self) -> object | None:
         """The user that the app's authentication put into the scope."""

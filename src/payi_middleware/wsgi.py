@@ -279,6 +279,11 @@ class WsgiIncoming:
         except UnicodeError:
             return str(value)
 
+    def mentions(self, prefix: str) -> bool:
+        """Whether there are headers whose names begin like this."""
+        start = "HTTP_" + prefix.upper().replace("-", "_")
+        return any(name.startswith(start) for name in self.original)
+
     @property
     def user(self) -> object | None:
         """WSGI itself knows no user but the server's `REMOTE_USER`, which is not the app's."""

@@ -12,7 +12,7 @@ def test_where_somebody_may_wait_exchanges_are_read_at_once_and_those_that_follo
 
     gathering.nudge(10.0, wanted=True)
     assert gathering.is_due(10.0)
-    gathering.gathered(10.0, more=False)
+    gathering.gathered(10.0, 0.0, more=False, company=False, wanted=True)
     assert gathering.due is None
 
     gathering.nudge(10.001, wanted=True)
@@ -34,25 +34,35 @@ def test_what_was_left_is_read_next() -> None:
 
     gathering.nudge(10.0, wanted=True)
     assert gathering.is_due(10.0)
-    gathering.gathered(10.001, more=True)
+    gathering.gathered(10.001, 0.0, more=True, company=True, wanted=True)
     assert gathering.is_due(10.001)
 
 
-@pytest.mark.parametrize(("late", "moment"), [(0.0, 0.008), (0.005, 0.02), (1.0, 0.04)])
-def test_the_later_the_thread_is_the_more_it_reads_at_once(late: float, moment: float) -> None:
-    """It is late where the app needs the interpreter all the time; it catches up within some turns when it does not."""
+@pytest.mark.parametrize(("wanted", "moment"), [(True, 0.008), (False, 0.1)])
+def test_after_several_at_once_others_are_looked_for_unasked(wanted: bool, moment: float) -> None:
     gathering = Gathering()
 
-    def turns(now: float, late: float) -> float:
+    gathering.nudge(10.0, wanted=True)
+    gathering.gathered(10.0, 0.0, more=False, company=True, wanted=wanted)
+    assert not gathering.is_due(10.0 + moment - 0.001)
+    assert gathering.is_due(10.0 + moment + 0.001)
+
+
+@pytest.mark.parametrize(("busy", "moment"), [(0.0, 0.008), (0.6, 0.008), (0.8, 0.012), (1.0, 0.016), (3.0, 0.016)])
+def test_the_busier_the_process_is_the_more_is_read_at_once(busy: float, moment: float) -> None:
+    """And as before within some turns when it is not any more."""
+    gathering = Gathering()
+    now, cpu = 10.0, 5.0
+
+    def turns(busy: float) -> None:
+        nonlocal now, cpu
         for _ in range(60):
             gathering.nudge(now, wanted=True)
             assert gathering.due is not None
-            now = gathering.due + late
-            assert gathering.is_due(now)
-            gathering.gathered(now, more=False)
-        return now
+            now, cpu = now + 0.01, cpu + 0.01 * busy
+            gathering.gathered(now, cpu, more=False, company=False, wanted=True)
 
-    now = turns(10.0, late)
+    turns(busy)
     assert gathering.moment == pytest.approx(moment, rel=0.01)
-    turns(now, 0.0)
+    turns(0.0)
     assert gathering.moment == pytest.approx(0.008)

@@ -47,6 +47,17 @@ def test_many_exchanges_are_announced_once_until_they_are_gathered(wanted: bool)
     assert _queued(inbox) == [Nudge(wanted=wanted)]
 
 
+@pytest.mark.parametrize(("wanted", "announced"), [(False, [Nudge(wanted=True)]), (True, [])])
+def test_who_is_looked_for_anyway_is_not_announced_until_nobody_comes(wanted: bool, announced: list[Nudge]) -> None:
+    inbox = Inbox()
+    inbox.hush(wanted=wanted)
+    brought = [*_bring(inbox, 2), *_bring(inbox, 1, wanted=True)]
+    assert _queued(inbox) == announced
+    assert list(inbox.gather(10)) == brought
+    _bring(inbox, 1)
+    assert _queued(inbox) == [Nudge(wanted=False)]
+
+
 def test_an_exchange_that_somebody_waits_for_is_announced_although_others_are() -> None:
     inbox = Inbox()
     _bring(inbox, 1)

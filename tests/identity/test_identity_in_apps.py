@@ -48,6 +48,9 @@ class AsgiRequest:
         wanted = name.lower().encode()
         return next((value.decode() for key, value in self.original["headers"] if key == wanted), None)
 
+    def mentions(self, prefix: str) -> bool:
+        return any(key.startswith(prefix.encode()) for key, _ in self.original["headers"])
+
 
 class Door:
     """What is outermost: it begins the identity and asks before anything is known."""

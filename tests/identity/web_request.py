@@ -28,6 +28,9 @@ class WebRequest:
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
+    def mentions(self, prefix: str) -> bool:
+        return any(key.lower().startswith(prefix) for key in self.headers)
+
 
 def who(request: WebRequest, sources: Sources | None = None, **settings: Any) -> Annotations:
     """What the sources say of a request, asked once and without an event loop."""

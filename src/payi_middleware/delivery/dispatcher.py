@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, process_time
 
 from payi_middleware.courtesy import Courtesy
 from payi_middleware.exceptions import IngestError, IngestRefusedError
@@ -164,14 +164,21 @@ class Dispatcher:
 
     def _gather_now_and_then(self) -> None:
         if self._gathering.is_due(monotonic()):
-            self._gather()
-            self._gathering.gathered(monotonic(), more=self._inbox.gathered)
+            wanted = self._inbox.hurried
+            company = self._gather() > 1
+            if company:
+                self._inbox.hush(wanted=wanted)
+            more = self._inbox.gathered
+            self._gathering.gathered(monotonic(), process_time(), more=more, company=company, wanted=wanted)
 
-    def _gather(self, most: int = _ROUND) -> None:
+    def _gather(self, most: int = _ROUND) -> int:
         """Read exchanges that lie beside the queue; they have come before whatever is read next."""
+        count = 0
         for exchange in self._inbox.gather(most):
             self._take_exchange(exchange)
             self._courtesy.rest_now_and_then()
+            count += 1
+        return count
 
     def _open(self) -> None:
         with suppress(Exception):  # the first report meets the same error, and tells it

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 __all__ = ["Gathering"]
 
-_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.05, 0.04
+_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.1, 0.016
 """Seconds: the shortest time between two gatherings where somebody may wait for a result, that where nobody does, and
 the longest of the former."""
-_TIMES = 4
-_SHARE = 1 / 8
+_AT_EASE, _SHARE = 0.6, 1 / 8
 
 
 class Gathering:
     """Decide when exchanges are read that have come.
 
-    Where somebody may wait for a result that is at once, unless others were read a moment ago. That moment grows with
-    the time by which this thread is late: then the app's thread has the interpreter all the time, and each turn of ours
-    takes it away from it. Times are seconds on the monotonic clock.
+    Where somebody may wait for a result that is at once, unless others were read a moment ago. That moment grows as the
+    process comes to its limit: each turn of ours takes the interpreter from the app's thread, and what it has at hand
+    from its core, so that one request after the other then waits for longer than the results do that come together.
+
+    Times are seconds: of the monotonic clock, and of the process's CPU.
     """
 
     def __init__(self) -> None:
         self.due: float | None = None
-        self._last = 0.0
-        self._late = 0.0
+        self._last = self._cpu = 0.0
+        self._busy = 0.0
 
     @property
     def moment(self) -> float:
         """The seconds between two gatherings where somebody may wait for a result."""
-        return min(_LONGEST, max(_MOMENT, _TIMES * self._late))
+        strain = max(0.0, (self._busy - _AT_EASE) / (1.0 - _AT_EASE))
+        return _MOMENT + strain * (_LONGEST - _MOMENT)
 
     def nudge(self, now: float, *, wanted: bool) -> None:
         """Something has come; `wanted` where somebody may wait for its result."""
@@ -36,12 +38,23 @@ class Gathering:
 
     def is_due(self, now: float) -> bool:
         """Return whether it is time; if so, `gathered` is called next."""
-        if self.due is None or now < self.due:
-            return False
-        self._late += (now - self.due - self._late) * _SHARE
-        return True
+        return self.due is not None and now >= self.due
 
-    def gathered(self, now: float, *, more: bool) -> None:
-        """All or some were read; `more` are left."""
-        self._last = now
-        self.due = now if more else None
+    def gathered(self, now: float, cpu: float, *, more: bool, company: bool, wanted: bool) -> None:
+        """All or some were read.
+
+        Args:
+            more: some are left.
+            company: it was more than one, so that others will come without a nudge.
+            wanted: somebody may wait for their results.
+        """
+        if now > self._last:
+            busy = min(1.0, (cpu - self._cpu) / (now - self._last))
+            self._busy += (busy - self._busy) * _SHARE
+        self._last, self._cpu = now, cpu
+        if more:
+            self.due = now
+        elif company:
+            self.due = now + (self.moment if wanted else _UNWANTED)
+        else:
+            self.due = None

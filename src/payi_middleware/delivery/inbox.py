@@ -71,6 +71,19 @@ class Inbox(queue.SimpleQueue[Item]):
         """Whether something lies beside the queue."""
         return bool(self._beside)
 
+    @property
+    def hurried(self) -> bool:
+        """Whether somebody may wait for the result of what lies beside the queue."""
+        return self._hurried
+
+    def hush(self, *, wanted: bool) -> None:
+        """Have those who come next say nothing of it, as they are looked for anyway.
+
+        Args:
+            wanted: those, too, for whose results somebody may wait.
+        """
+        self._nudged, self._hurried = True, wanted
+
     def gather(self, most: int) -> Iterator[Exchange]:
         """Take what lies beside the queue; who comes from now on says so again."""
         self._nudged = self._hurried = False

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.headers import read_annotations
+from payi_middleware.headers import CALL_PREFIX, read_annotations
 from payi_middleware.log import warn
 from payi_middleware.settings import Settings
 
@@ -86,7 +86,9 @@ class Headers:
         )
 
     def read(self, incoming: Incoming) -> Annotations | None:
-        layer = read_annotations(lambda name: _xproxy(incoming, name)) if self.xproxy else NOTHING
+        layer = NOTHING
+        if self.xproxy and incoming.mentions(CALL_PREFIX):  # or each of them would be looked for in each request
+            layer = read_annotations(lambda name: _xproxy(incoming, name))
         names = {"user_id": self.user_id, "session_id": self.session_id, "account_name": self.account_name}
         given = {field: incoming.header(name) for field, name in names.items() if name is not None}
         plain: dict[str, Any] = {field: value for field, value in given.items() if value is not None and value.strip()}

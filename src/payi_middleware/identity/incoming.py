@@ -48,6 +48,9 @@ class Incoming(Protocol):
     def header(self, name: str) -> str | None:
         """Return a header's first value, or None where it is absent."""
 
+    def mentions(self, prefix: str) -> bool:
+        """Return whether there are headers whose names begin like this, in lower case."""
+
 
 class Source(Protocol):
     """Something that may know who asked.
