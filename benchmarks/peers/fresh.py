@@ -13,7 +13,14 @@ from benchmarks.peers.running import clean_environment, talk
 
 __all__ = ["BASES", "Footprint", "at_once", "big_streams", "imports"]
 
-BASES = {"httpx2 and pydantic": "httpx2, pydantic.main", "the openai SDK": "openai"}
+BASES = {
+    "httpx2 and a pydantic model": """
+import httpx2, pydantic
+class Model(pydantic.BaseModel):
+    field: str | None = pydantic.Field(default=None)
+""",
+    "the openai SDK": "import openai",
+}
 AT_ONCE = (1, 10, 100, 1_000)
 
 Footprint = tuple[float, float]
@@ -24,7 +31,7 @@ import sys, time, json
 def memory():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
-import {base}
+{base}
 before, memory_before = time.process_time(), memory()
 import {wanted}
 print(json.dumps([time.process_time() - before, memory() - memory_before]))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
-
-import anyio.to_thread
 
 from .annotations import NOTHING, Annotations
 from .calls import Call, await_settled, wait
@@ -45,7 +43,7 @@ async def aresult_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call; see `result_of`."""
     call = _known_call(response)
     await await_settled((call,), timeout, patient=True)
-    return await anyio.to_thread.run_sync(call.fetch) if call.fetch is not None else _outcome(call, timeout)
+    return await _on_a_thread(call.fetch) if call.fetch is not None else _outcome(call, timeout)
 
 
 def _known_call(response: object) -> Call:
@@ -111,7 +109,13 @@ def ingest(
 async def aingest(**report: Any) -> XproxyResult:
     """Report a call that no transport of ours can see; see `ingest` for the parameters."""
     await asettle_identity()
-    return await anyio.to_thread.run_sync(lambda: ingest(**report))
+    return await _on_a_thread(lambda: ingest(**report))
+
+
+async def _on_a_thread(function: Callable[[], XproxyResult]) -> XproxyResult:
+    from anyio.to_thread import run_sync  # see `waking.import_anyio`
+
+    return await run_sync(function)
 
 
 def _owner() -> Meter:

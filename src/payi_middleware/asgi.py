@@ -6,10 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from functools import lru_cache
 from typing import Any
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
-
 from .blocking import blocked_answer, refused
 from .calls import await_settled
 from .context import Frame, RequestScope, bind
@@ -25,6 +21,7 @@ from .streaming.ending import Ending
 from .streaming.events import tail_of
 from .streaming.late import Late, is_wanted
 from .streaming.trailers import EXTENSION, accepts_trailers, announced
+from .waking import import_anyio
 
 # Starlette's own aliases, so that type checkers accept the middleware where Starlette expects one.
 Scope = MutableMapping[str, Any]
@@ -61,6 +58,7 @@ class PayiMiddleware:
         settings: Settings | None = None,
         identity: Sequence[Source | Callable[..., Any]] | None = None,
     ) -> None:
+        import_anyio()
         self.app = app
         self._own_identity = identity is not None
         self._meter: Meter | None = None
@@ -101,9 +99,11 @@ class PayiMiddleware:
 
         async def send_flushed(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed") and self._meter:
-                await anyio.to_thread.run_sync(self._meter.close, abandon_on_cancel=True)
+                from anyio.to_thread import run_sync
+
+                await run_sync(self._meter.close, abandon_on_cancel=True)
                 if self._late is not None:
-                    await anyio.to_thread.run_sync(self._late.drain, abandon_on_cancel=True)
+                    await run_sync(self._late.drain, abandon_on_cancel=True)
             await send(message)
 
         if self._meter:
@@ -304,8 +304,10 @@ def _encoded(headers: HeaderList) -> list[tuple[bytes, bytes]]:
 
 
 def _in_event_loop() -> bool:
+    from anyio.lowlevel import current_token
+
     try:
-        anyio.lowlevel.current_token()
+        current_token()
     except RuntimeError:
         return False
     return True

@@ -8,8 +8,6 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-import anyio
-
 from .results import XproxyResult
 from .waking import loop_waker
 
@@ -115,6 +113,8 @@ async def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool 
     pending = _pending(calls, patient)
     if not pending:
         return
+    import anyio
+
     run_soon = loop_waker()
     with anyio.move_on_after(timeout):
         for call in pending:

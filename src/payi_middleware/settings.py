@@ -5,7 +5,6 @@ This is the only reader of the process environment.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from platformdirs import user_state_path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from .annotations import NOTHING, Annotations, Properties, ReportMode
@@ -137,6 +135,8 @@ def _journal(value: Any) -> Any:
 
 
 def _state_directory() -> Path:
+    from platformdirs import user_state_path
+
     return user_state_path("payi-middleware", appauthor=False) / "journal"
 
 
@@ -210,7 +210,9 @@ class Settings(BaseModel):
         ConfigurationError: names the setting and the fix.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True
+    )
 
     enabled: bool = True
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
@@ -322,8 +324,14 @@ def refuse_misspelt(variable: str, names: Mapping[str, str]) -> None:
     Raises:
         ConfigurationError: it looks like one of `names`; others may be somebody else's.
     """
-    if near := difflib.get_close_matches(variable, names, n=1, cutoff=0.85):
-        raise ConfigurationError(variable, "there is no such setting", f"Did you mean {near[0]}?")
+    if near := _most_like(variable, names, cutoff=0.85):
+        raise ConfigurationError(variable, "there is no such setting", f"Did you mean {near}?")
+
+
+def _most_like(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    from difflib import get_close_matches  # as few have misspelt anything
+
+    return next(iter(get_close_matches(name, [*names], n=1, cutoff=cutoff)), None)
 
 
 def _explained(error: ValidationError, given: Mapping[str, Any]) -> ConfigurationError:
@@ -331,8 +339,8 @@ def _explained(error: ValidationError, given: Mapping[str, Any]) -> Configuratio
     detail = error.errors(include_url=False, include_input=False)[0]
     name = str(detail["loc"][0]) if detail["loc"] else "Settings"
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "The settings are listed in the docstring of Settings."
+        near = _most_like(name, Settings.model_fields)
+        hint = f"Did you mean {near}?" if near else "The settings are listed in the docstring of Settings."
         return ConfigurationError(name, "there is no such setting", hint)
     setting = name if name in given else PREFIX + name.upper()
     problem = detail["msg"].removeprefix("Value error, ")

@@ -8,9 +8,7 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import anyio.lowlevel
-
-__all__ = ["loop_waker"]
+__all__ = ["import_anyio", "loop_waker"]
 
 
 class _Mailbox:
@@ -46,12 +44,22 @@ class _Mailbox:
                 self._wake()
 
 
+def import_anyio() -> None:
+    """Import what waits on event loops, before there is a request to wait for it.
+
+    It is not imported with this package, as it brings asyncio along: WSGI apps, and scripts, need neither.
+    """
+    from anyio import lowlevel, to_thread  # noqa: F401
+
+
 _mailboxes: WeakKeyDictionary[object, _Mailbox] = WeakKeyDictionary()
 
 
 def loop_waker() -> Callable[[Callable[[], None]], None]:
     """Return how another thread runs a callable on this event loop without waiting for it."""
-    loop: Any = anyio.lowlevel.current_token().native_token
+    from anyio.lowlevel import current_token
+
+    loop: Any = current_token().native_token
     mailbox = _mailboxes.get(loop)
     if mailbox is None:
         mailbox = _mailboxes[loop] = _Mailbox(getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe)

@@ -19,7 +19,7 @@ from payi_middleware.journal import DeadLetter, Row
 from payi_middleware.log import logger, warn
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import Report
-from payi_middleware.results import XproxyResult
+from payi_middleware.results import XproxyResult, build_models
 
 from .gathering import Gathering
 from .inbox import Inbox, Item
@@ -181,6 +181,7 @@ class Dispatcher:
         return count
 
     def _open(self) -> None:
+        build_models()
         with suppress(Exception):  # the first report meets the same error, and tells it
             self._sink_in_use().open()
 

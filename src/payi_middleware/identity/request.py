@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
@@ -225,12 +225,16 @@ def _merge(answers: list[dict[str, Any]]) -> Annotations:
 
 def loop_runs_here() -> bool:
     """Whether an event loop runs in this thread, asyncio's or trio's."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        return True
+    asyncio = sys.modules.get("asyncio")  # who has a loop has imported it
+    if asyncio is not None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            return True
+    if "trio" not in sys.modules:
+        return False
     from anyio.lowlevel import current_token
 
     try:

@@ -11,8 +11,6 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-import anyio
-
 from payi_middleware.calls import await_settled, wait
 from payi_middleware.exceptions import ConfigurationError
 from payi_middleware.forks import ForkSafeLock
@@ -85,6 +83,8 @@ class Teller:
         """Await the function here, even if the request was cancelled: its calls were made."""
         if _is_nothing(told):
             return
+        import anyio  # see `waking.import_anyio`
+
         with anyio.CancelScope(shield=True):
             try:
                 if isinstance(told, Tally) and self._is_available():
