@@ -59,7 +59,7 @@ class Worker:
         paces = [_pace()]
         with nullcontext() if scenario == "asgi" else self._tool.around():
             all_threads = process_time()
-            for part in _parts(operations):
+            for part in [operations] if scenario == "streams-at-once" else _parts(operations):
                 started = thread_time()
                 work(part)
                 spent = thread_time() - started

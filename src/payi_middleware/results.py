@@ -22,7 +22,7 @@ SEVERITY = ("ok", "failed", "exceeded", "overrun", "blocked_external", "blocked"
 class _Answer(BaseModel):
     """Newer servers may say more than this version knows: what they say is kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class CostPart(_Answer):
@@ -98,7 +98,7 @@ class Summary(BaseModel):
         blocked_limit_ids: the limits that refused a call.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
     calls: int = 0
     status: Status = "final"
@@ -116,12 +116,6 @@ class Summary(BaseModel):
     @field_serializer("cost", "cost_input", "cost_output", when_used="json-unless-none")
     def _amount(self, amount: Decimal) -> str:
         return decimal_text(amount)
-
-
-def build_models() -> None:
-    """Have pydantic build what reads results now; they are not built when they are imported, but when they are used."""
-    for model in (XproxyResult, Summary):
-        model.model_rebuild()
 
 
 def decimal_text(amount: Decimal) -> str:

@@ -210,9 +210,7 @@ class Settings(BaseModel):
         ConfigurationError: names the setting and the fix.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     enabled: bool = True
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None

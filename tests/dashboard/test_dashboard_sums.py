@@ -66,7 +66,7 @@ def read(ledger: Ledger, function: Callable[..., Any], *args: Any, **more: Any) 
     def call(connection: Connection, application_id: int) -> Any:
         return function(View(connection, application_id, ledger.prices), *args, **more)
 
-    return ledger.read(call)
+    return ledger.snapshot(call)
 
 
 def stored(ledger: Ledger) -> list[Row]:
@@ -144,6 +144,19 @@ def test_every_total_is_that_of_the_requests_that_match(filled: Ledger) -> None:
             filters = Filters(period, values, asked)
             wanted = expected([row for row in rows if matches(row, filters)])
             assert read(filled, total, filters) == wanted, filters
+
+
+def test_a_page_that_is_read_while_requests_are_added_up_counts_each_once(ledger: Ledger) -> None:
+    fill(ledger, fold=0.0)
+    filters = Filters(periods()[1], {})
+    wanted = expected([row for row in stored(ledger) if matches(row, filters)])
+
+    def total_around_a_fold(view: View) -> Sums:
+        assert view.unfolded is not None  # what is not added up yet is known before
+        fold_all(ledger)
+        return total(view, filters)
+
+    assert read(ledger, total_around_a_fold) == wanted
 
 
 def test_every_breakdown_has_each_name_once_with_its_sums_and_those_of_the_period_before(filled: Ledger) -> None:

@@ -119,6 +119,39 @@ def test_what_breaks_one_booking_does_not_break_those_that_came_with_it(
     assert {record.user_id for record in ledger.requests()} == {"a", "b"}
 
 
+def test_nothing_is_booked_again_where_it_is_not_known_whether_it_was_committed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, attempts = ledger.book_of, 0
+
+    def book_of(slips: Sequence[tuple[int, Sequence[Event]]]) -> list[list[Outcome]]:
+        nonlocal attempts
+        attempts += 1
+        book(slips)
+        raise LedgerError("this", "lost the connection", "Look after it.", unsure=True)
+
+    clerk = Clerk(ledger)
+    monkeypatch.setattr(ledger, "book_of", book_of)
+    told: list[LedgerError] = []
+
+    async def one(user_id: str) -> None:
+        try:
+            await clerk.book(ledger.application_id, [event(user_id=user_id)])
+        except LedgerError as error:
+            told.append(error)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            for user_id in ("a", "b", "c"):
+                tasks.start_soon(one, user_id)
+
+    anyio.run(run)
+    clerk.close()
+    assert [error.unsure for error in told] == [True] * 3
+    assert len(ledger.requests()) == 3
+    assert attempts <= 3
+
+
 def test_a_clerk_that_is_closed_has_booked_all_and_takes_no_more(ledger: Ledger) -> None:
     clerk = Clerk(ledger)
 

@@ -38,7 +38,7 @@ def asked(relay: Relay, call: Callable[[], Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("call", [CALL, LIMITED], ids=["plain", "with a limit and a use case"])
-def test_a_booking_asks_postgresql_for_answers_three_times_after_it_has_begun(
+def test_a_booking_waits_for_postgresql_four_times_to_begin_to_read_to_write_and_to_commit(
     relay_and_ledger: tuple[Relay, Ledger], call: dict[str, Any]
 ) -> None:
     relay, ledger = relay_and_ledger
@@ -46,7 +46,7 @@ def test_a_booking_asks_postgresql_for_answers_three_times_after_it_has_begun(
     begins, _reads, _writes, commits = asked(
         relay, lambda: ledger.ingest({**call, "provider_response_id": str(next(numbers))})
     )
-    assert b"BEGIN" in begins  # whose answer comes with those of the reads
+    assert b"BEGIN" in begins
     assert b"COMMIT" in commits
 
 
@@ -99,9 +99,10 @@ def test_a_request_whose_connection_is_lost_as_it_is_committed_is_not_booked_aga
     ledger.ingest(CALL)
     relay.cut_at = b"COMMIT"
     attempts = []
-    with pytest.raises(LedgerError):
+    with pytest.raises(LedgerError) as caught:
         ledger.write(lambda connection, _: attempts.append(connection.exec_driver_sql("SELECT 1").scalar()))
     relay.cut_at = None
+    assert caught.value.unsure
     assert attempts == [1]
     ledger.ingest(CALL)
     assert len(ledger.requests()) == 2
@@ -116,7 +117,10 @@ def test_a_connection_that_is_lost_each_time_is_a_ledger_error_and_the_next_one_
         connection.exec_driver_sql("SELECT 1")
 
     with postgresql_url() as url, Ledger(url) as ledger:
-        with pytest.raises(LedgerError, match=r"terminating connection.*Make sure that PostgreSQL runs there"):
+        with pytest.raises(
+            LedgerError, match=r"terminating connection.*Make sure that PostgreSQL runs there"
+        ) as caught:
             ledger.write(lose)
+        assert not caught.value.unsure
         assert len(attempts) == 2
         ledger.ingest(CALL)

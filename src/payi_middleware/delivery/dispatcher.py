@@ -19,7 +19,7 @@ from payi_middleware.journal import DeadLetter, Row
 from payi_middleware.log import logger, warn
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import Report
-from payi_middleware.results import XproxyResult, build_models
+from payi_middleware.results import XproxyResult
 
 from .gathering import Gathering
 from .inbox import Inbox, Item
@@ -117,8 +117,10 @@ class Dispatcher:
 
     def _take(self) -> None:
         with suppress(queue.Empty):
-            item = self._inbox.get(timeout=self._patience())
-            self._courtesy.rested()
+            try:
+                item = self._inbox.get(timeout=self._patience())
+            finally:
+                self._courtesy.rested()
             for _ in range(_ROUND):
                 self._handle(item)
                 del item
@@ -164,24 +166,22 @@ class Dispatcher:
 
     def _gather_now_and_then(self) -> None:
         if self._gathering.is_due(monotonic()):
-            wanted = self._inbox.hurried
-            company = self._gather() > 1
-            if company:
-                self._inbox.hush(wanted=wanted)
+            wanted = self._gather()
+            if company := len(wanted) > 1:
+                self._inbox.hush(wanted=any(wanted))
             more = self._inbox.gathered
-            self._gathering.gathered(monotonic(), process_time(), more=more, company=company, wanted=wanted)
+            self._gathering.gathered(monotonic(), process_time(), more=more, company=company, wanted=any(wanted))
 
-    def _gather(self, most: int = _ROUND) -> int:
-        """Read exchanges that lie beside the queue; they have come before whatever is read next."""
-        count = 0
+    def _gather(self, most: int = _ROUND) -> list[bool]:
+        """Read what lies beside the queue, as it came before what is in it; return who of them may be waited for."""
+        wanted = []
         for exchange in self._inbox.gather(most):
+            wanted.append(self._wanted(exchange))
             self._take_exchange(exchange)
             self._courtesy.rest_now_and_then()
-            count += 1
-        return count
+        return wanted
 
     def _open(self) -> None:
-        build_models()
         with suppress(Exception):  # the first report meets the same error, and tells it
             self._sink_in_use().open()
 

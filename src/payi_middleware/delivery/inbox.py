@@ -71,11 +71,6 @@ class Inbox(queue.SimpleQueue[Item]):
         """Whether something lies beside the queue."""
         return bool(self._beside)
 
-    @property
-    def hurried(self) -> bool:
-        """Whether somebody may wait for the result of what lies beside the queue."""
-        return self._hurried
-
     def hush(self, *, wanted: bool) -> None:
         """Have those who come next say nothing of it, as they are looked for anyway.
 

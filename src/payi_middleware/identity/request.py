@@ -225,10 +225,11 @@ def _merge(answers: list[dict[str, Any]]) -> Annotations:
 
 def loop_runs_here() -> bool:
     """Whether an event loop runs in this thread, asyncio's or trio's."""
-    asyncio = sys.modules.get("asyncio")  # who has a loop has imported it
-    if asyncio is not None:
+    # Who has a loop has imported it. Another thread may be importing it just now.
+    running = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
+    if running is not None:
         try:
-            asyncio.get_running_loop()
+            running()
         except RuntimeError:
             pass
         else:

@@ -149,8 +149,9 @@ class Clerk:
         try:
             booked = self._ledger.book_of([(slip.application_id, slip.events) for slip in slips])
         except Exception as error:  # noqa: BLE001 - whoever waits is told
-            if len(slips) == 1:
-                slips[0].error = error
+            if len(slips) == 1 or (isinstance(error, LedgerError) and error.unsure):
+                for slip in slips:
+                    slip.error = error
                 return
             for slip in slips:  # one of them may be the cause, and the others shall not suffer from it
                 self._write([slip])

@@ -43,13 +43,15 @@ class LedgerError(OSError):
         database: the file, as the user named it.
         problem: what is wrong with it.
         fix: what to do about it.
+        unsure: whether something was written is not known: the connection was lost while it was committed.
     """
 
-    def __init__(self, database: str, problem: str, fix: str) -> None:
+    def __init__(self, database: str, problem: str, fix: str, *, unsure: bool = False) -> None:
         super().__init__(f"ledger {database}: {problem}. {fix}")
         self.database = database
         self.problem = problem
         self.fix = fix
+        self.unsure = unsure
 
 
 def missing(field: str) -> ServiceError:

@@ -69,6 +69,10 @@ class Ledger:
         """Call a function of `accounts` with a connection for reading, and this application's id."""
         return self._store.read(lambda connection: function(connection, self.application_id, *args, **kwargs))
 
+    def snapshot(self, function: Callable[[Connection, int], _T]) -> _T:
+        """Call a function with a connection that sees one state of everything, and this application's id."""
+        return self._store.read(lambda connection: function(connection, self.application_id), snapshot=True)
+
     def write(
         self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:

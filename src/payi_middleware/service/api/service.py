@@ -116,7 +116,7 @@ class Call:
     async def read(
         self, function: Callable[Concatenate[Connection, int, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Call a function of `accounts` with a transaction that reads and the application's id, on another thread."""
+        """Call a function of `accounts` with a connection for reading and the application's id, on another thread."""
         return await run_sync(partial(self.ledger.read, function, *args, **kwargs))
 
     async def write(

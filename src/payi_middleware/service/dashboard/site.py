@@ -124,7 +124,7 @@ class Site:
         ledger = self._ledger.of(visitor.application_id)
 
         def read(function: Callable[[View], Any]) -> Any:
-            return ledger.read(
+            return ledger.snapshot(
                 lambda connection, application_id: function(View(connection, application_id, ledger.prices))
             )
 

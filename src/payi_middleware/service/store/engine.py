@@ -63,6 +63,7 @@ class Store:
         self._writing = self._kind.write_lock()
         self._writer = self._kind.for_writing(self._engine)
         self._reader = self._kind.for_reading(self._engine)
+        self._snapshots = self._kind.for_snapshots(self._engine)
 
     def _own(self) -> None:
         """Leave the parent's connections and lock alone in a forked child: they must not cross a fork."""
@@ -76,18 +77,19 @@ class Store:
         for engine in (self._engine, self._writer):
             engine.dispose(close=close)
 
-    def read(self, function: Callable[[Connection], _T]) -> _T:
+    def read(self, function: Callable[[Connection], _T], *, snapshot: bool = False) -> _T:
         """Call a function with a connection for reading.
 
         Args:
             function: is called again where the connection turns out to be lost.
+            snapshot: all of its statements see the same state.
 
         Raises:
             LedgerError: the database cannot be read.
         """
         self._own()
         with uncut, self._translated():
-            return _call(self._reader, function)
+            return _call(self._snapshots if snapshot else self._reader, function)
 
     def write(self, function: Callable[[Connection], _T]) -> _T:
         """Call a function with a transaction that may write; it is undone when the function raises.
@@ -103,9 +105,11 @@ class Store:
             try:
                 with self._writing, uncut:
                     return _call(self._writer, function)
+            except _LostError as lost:
+                raise self._translation(lost.error) from lost.error
             except DBAPIError as error:
                 if attempt + 1 == _ATTEMPTS or not self._kind.is_transient(error):
-                    raise self._translation(error) from error
+                    raise self._translation(error, unsure=error.connection_invalidated) from error
             except SQLAlchemyError as error:
                 raise self._translation(error) from error
         raise AssertionError
@@ -139,12 +143,14 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except _LostError as lost:
+            raise self._translation(lost.error) from lost.error
         except SQLAlchemyError as error:
             raise self._translation(error) from error
 
-    def _translation(self, error: SQLAlchemyError) -> LedgerError:
+    def _translation(self, error: SQLAlchemyError, *, unsure: bool = False) -> LedgerError:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-        return LedgerError(self.name, reason, self._kind.fix(reason))
+        return LedgerError(self.name, reason, self._kind.fix(reason), unsure=unsure)
 
 
 def _call(engine: Engine, function: Callable[[Connection], _T]) -> _T:
@@ -153,14 +159,13 @@ def _call(engine: Engine, function: Callable[[Connection], _T]) -> _T:
     To ask the server beforehand whether it is still there would cost each transaction a wait. What was lost before the
     transaction's end was not committed; of its end itself nobody knows.
     """
+    pool = engine.pool
     try:
         return _call_once(engine, function)
     except _LostError:
-        engine.dispose()  # the others are lost, too, if it was the server's end
-    try:
-        return _call_once(engine, function)
-    except _LostError as lost:
-        raise lost.error from lost
+        if engine.pool is pool:  # the others are lost, too, if it was the server's end
+            engine.dispose()
+    return _call_once(engine, function)
 
 
 def _call_once(engine: Engine, function: Callable[[Connection], _T]) -> _T:
@@ -174,7 +179,7 @@ def _call_once(engine: Engine, function: Callable[[Connection], _T]) -> _T:
 
 
 class _LostError(Exception):
-    """The connection was lost before the end of its transaction."""
+    """The connection was lost before the end of its transaction, which therefore has changed nothing."""
 
     def __init__(self, error: DBAPIError) -> None:
         self.error = error

@@ -68,9 +68,14 @@ def for_writing(engine: Engine) -> Engine:
 def for_reading(engine: Engine) -> Engine:
     """Return the engine of those who only read: without a transaction, which would cost two more waits.
 
-    Nor would one make what several statements see fit together, unless it were of a stricter kind than is usual.
+    Nor would one of the usual kind make what several statements see fit together.
     """
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def for_snapshots(engine: Engine) -> Engine:
+    """Return the engine of those who read what has to fit together, in a transaction that sees one state only."""
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def will_tidy(_writer: Engine) -> None:

@@ -93,6 +93,11 @@ def for_reading(engine: Engine) -> Engine:
     return engine
 
 
+def for_snapshots(engine: Engine) -> Engine:
+    """Return the engine of those who read what has to fit together: any transaction does."""
+    return engine
+
+
 def will_tidy(writer: Engine) -> None:
     """Have those who commit leave the log to `tidy`: else each larger transaction waits twice for the disk."""
     event.listen(writer, "connect", lambda connection, _record: _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}"))

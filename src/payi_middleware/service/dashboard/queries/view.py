@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from sqlalchemy import ColumnElement, Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select
 
 from payi_middleware.service.prices.price_list import Prices
 from payi_middleware.service.store.names import NONE, Kind, texts
@@ -21,15 +21,13 @@ class View:
     """What a page reads from.
 
     Args:
-        connection: a transaction that reads, in which nothing was read yet.
+        connection: one that sees one state only (`Ledger.snapshot`), as sums may move from the requests into the
+            rollups between two statements.
         application_id: whose books.
         prices: what things cost.
     """
 
     def __init__(self, connection: Connection, application_id: int, prices: Prices) -> None:
-        if connection.dialect.name == "postgresql":
-            # Between two statements, sums may move from the requests into the rollups; SQLite's reads are like this.
-            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         self.connection = connection
         self.application_id = application_id
         self.prices = prices
