@@ -336,7 +336,7 @@ def _spilled(meter: Meter, counting: Counting, settings: Settings, count: int) -
 def test_a_service_that_breaks_at_large_bulks_gets_smaller_ones(
     counting: Counting, counted: Settings, most: int, how: str
 ) -> None:
-    settings = counted.model_copy(update={"ingest_timeout": 10.0 if how == "closes" else 0.3})
+    settings = counted.model_copy(update={"ingest_timeout": 10.0 if how == "closes" else 1.0})
     meter = instrument(settings)
     ended = Event()
     _spilled(meter, counting, settings, 300)
