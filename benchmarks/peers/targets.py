@@ -23,7 +23,7 @@ Where pure Python ends:
   its limit had better report to a service, which books many at once, and for many processes.
 - A result that a response waits for is an HTTP request of its own unless the service tells results in bulk, and an
   HTTP request costs more than all else that is done for a call.
-- Importing makes some 40 dataclasses and compiles 170 patterns, a third of its time; it is done once."""
+- Importing makes dataclasses and pydantic's models, and compiles patterns; it is done once."""
 """What limits those that are missed."""
 
 

@@ -11,6 +11,7 @@ from .calls import await_settled
 from .context import Frame, RequestScope, bind
 from .exceptions import ConfigurationError
 from .identity import Identity, Source
+from .identity.request import loop_runs_here
 from .log import warn
 from .meter import Meter, install
 from .responding import HeaderList, decorated, exposing, is_streaming, without_calls
@@ -69,7 +70,7 @@ class PayiMiddleware:
             self._identity = Identity(identity, self._meter.settings)
             self._late = Late(self._meter, awaits=True) if is_wanted(self._meter.settings) else None
         except ConfigurationError as error:
-            if not _in_event_loop():
+            if not loop_runs_here():
                 raise
             self._error = error  # raised here, the server would take it for an app without lifespan support
 
@@ -301,13 +302,3 @@ def decode_header(value: bytes) -> str:
 
 def _encoded(headers: HeaderList) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
-def _in_event_loop() -> bool:
-    from anyio.lowlevel import current_token
-
-    try:
-        current_token()
-    except RuntimeError:
-        return False
-    return True

@@ -89,7 +89,7 @@ def tidy(engine: Engine, _writing: AbstractContextManager[Any]) -> None:
     two minutes after its first request a busy service booked a fifth of what it had.
     """
     # What only speaks PostgreSQL's protocol may know nothing of this, and what is added up must not suffer from that.
-    with for_reading(engine).connect() as connection, suppress(DBAPIError):
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, suppress(DBAPIError):
         for name in connection.scalars(_GROWN).all():
             connection.exec_driver_sql(f"ANALYZE {name}")
 
