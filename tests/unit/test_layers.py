@@ -173,6 +173,10 @@ HEAVY = [
     "openai",
     "anthropic",
     "jwt",
+    f"{PACKAGE}.providers.openai_chat",  # as every reader of answers that has a file of its own
+    f"{PACKAGE}.providers.anthropic",
+    f"{PACKAGE}.providers.gemini",
+    f"{PACKAGE}.providers.bedrock_invoke",
 ]
 
 

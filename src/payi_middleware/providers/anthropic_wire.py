@@ -5,9 +5,7 @@ Paths: https://docs.anthropic.com/en/api
 
 from __future__ import annotations
 
-from .anthropic import Anthropic
-from .anthropic_complete import AnthropicComplete
-from .batch_results import anthropic_results
+from .first_use import AtFirstUse, Making
 from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE"]
@@ -29,15 +27,36 @@ def _fetched(target: Target) -> Found | None:
     return Found("anthropic.batch_results") if target.segments[-4:-2] == ["messages", "batches"] else None
 
 
+@AtFirstUse
+def _messages() -> Making:
+    from .anthropic import Anthropic
+
+    return Anthropic
+
+
+@AtFirstUse
+def _complete() -> Making:
+    from .anthropic_complete import AnthropicComplete
+
+    return AnthropicComplete
+
+
+@AtFirstUse
+def _results() -> Making:
+    from .batch_results import anthropic_results
+
+    return anthropic_results
+
+
 WIRE = Wire(
     name="anthropic",
     category="system.anthropic",
     words=frozenset({"messages", "complete", "results"}),
     recognise=_recognise,
     formats={
-        "anthropic.messages": Format(Anthropic),
-        "anthropic.complete": Format(AnthropicComplete),
-        "anthropic.batch_results": Format(anthropic_results, framing="lines", fetched=True),
+        "anthropic.messages": Format(_messages),
+        "anthropic.complete": Format(_complete),
+        "anthropic.batch_results": Format(_results, framing="lines", fetched=True),
     },
     fetched=_fetched,
 )

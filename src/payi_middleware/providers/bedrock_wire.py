@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from .bedrock_converse import BedrockConverse
-from .bedrock_invoke import BedrockInvoke
 from .bedrock_usage import USAGE_HEADERS, guardrail_asked
+from .first_use import AtFirstUse, Making
 from .rows import Row
 from .wiring import Format, Found, Target, Wire
 
@@ -51,16 +50,30 @@ def _guardrail(target: Target) -> tuple[tuple[str, str], ...]:
     return tuple(guardrail_asked(config).items())
 
 
+@AtFirstUse
+def _converse() -> Making:
+    from .bedrock_converse import BedrockConverse
+
+    return BedrockConverse
+
+
+@AtFirstUse
+def _invoke() -> Making:
+    from .bedrock_invoke import BedrockInvoke
+
+    return BedrockInvoke
+
+
 WIRE = Wire(
     name="bedrock",
     category="system.aws.bedrock",
     words=frozenset(_APIS),
     recognise=_recognise,
     formats={
-        "bedrock.converse": Format(BedrockConverse),
-        "bedrock.converse_stream": Format(BedrockConverse),
-        "bedrock.invoke": Format(BedrockInvoke, headers=_INVOKE_HEADERS),
-        "bedrock.invoke_stream": Format(BedrockInvoke),
+        "bedrock.converse": Format(_converse),
+        "bedrock.converse_stream": Format(_converse),
+        "bedrock.invoke": Format(_invoke, headers=_INVOKE_HEADERS),
+        "bedrock.invoke_stream": Format(_invoke),
     },
     rows=(
         Row(

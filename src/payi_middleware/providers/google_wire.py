@@ -5,10 +5,7 @@ Paths: https://ai.google.dev/api and https://cloud.google.com/vertex-ai/generati
 
 from __future__ import annotations
 
-from .gemini import Gemini
-from .gemini_embed import GeminiEmbed
-from .gemini_interactions import GeminiInteractions
-from .vertex_predict import VertexPredict
+from .first_use import AtFirstUse, Making
 from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE"]
@@ -59,6 +56,34 @@ def _publisher(segments: list[str]) -> str | None:
     return segments[-3] if len(segments) > 3 and segments[-4] == "publishers" else None
 
 
+@AtFirstUse
+def _generate() -> Making:
+    from .gemini import Gemini
+
+    return Gemini
+
+
+@AtFirstUse
+def _embed() -> Making:
+    from .gemini_embed import GeminiEmbed
+
+    return GeminiEmbed
+
+
+@AtFirstUse
+def _interactions() -> Making:
+    from .gemini_interactions import GeminiInteractions
+
+    return GeminiInteractions
+
+
+@AtFirstUse
+def _predict() -> Making:
+    from .vertex_predict import VertexPredict
+
+    return VertexPredict
+
+
 WIRE = Wire(
     name="google",
     category="system.google.vertex",
@@ -67,11 +92,11 @@ WIRE = Wire(
     recognise=_recognise,
     fetched=_fetched,
     formats={
-        "gemini.generate": Format(Gemini),
-        "gemini.stream_generate": Format(Gemini, "objects"),
-        "gemini.embed": Format(GeminiEmbed),
-        "gemini.interactions": Format(GeminiInteractions),
-        "gemini.interactions.retrieve": Format(GeminiInteractions, fetched=True, repeats=True),
-        "vertex.predict": Format(VertexPredict),
+        "gemini.generate": Format(_generate),
+        "gemini.stream_generate": Format(_generate, "objects"),
+        "gemini.embed": Format(_embed),
+        "gemini.interactions": Format(_interactions),
+        "gemini.interactions.retrieve": Format(_interactions, fetched=True, repeats=True),
+        "vertex.predict": Format(_predict),
     },
 )

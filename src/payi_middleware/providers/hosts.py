@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from urllib.parse import unquote
 
@@ -25,12 +25,13 @@ _PARENT = re.compile(rb"/(?:%s)/" % b"|".join(sorted({parent.encode() for parent
 _AT_ROOT = AT_ROOT.encode()
 
 
+@cache
 def _pattern(host: str) -> re.Pattern[str]:
     return re.compile(r"[a-z0-9.-]+".join(re.escape(part) for part in host.split("*")))
 
 
 _EXACT = MappingProxyType({host: row for row in ALL_ROWS for host in row.hosts if "*" not in host})
-_WILD = tuple((_pattern(host), row) for row in ALL_ROWS for host in row.hosts if "*" in host)
+_WILD = tuple((host, row) for row in ALL_ROWS for host in row.hosts if "*" in host)
 
 
 def maybe_inference(raw_path: bytes) -> bool:
@@ -180,7 +181,7 @@ def _plain(model: str | None) -> str | None:
 def _row(host: str) -> Row | None:
     found = _EXACT.get(host)
     if found is None:
-        found = next((row for pattern, row in _WILD if pattern.fullmatch(host)), None)
+        found = next((row for wild, row in _WILD if _pattern(wild).fullmatch(host)), None)
     return found
 
 

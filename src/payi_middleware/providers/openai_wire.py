@@ -5,14 +5,10 @@ Paths: https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from .batch_results import openai_results
-from .openai_chat import OpenAIChat
-from .openai_media import OpenAIMedia
-from .openai_responses import OpenAIResponses
-from .openai_runs import OpenAIRuns
+from .first_use import AtFirstUse, Making
 from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE"]
+__all__ = ["WIRE", "chat"]
 
 # A path through any of these holds data or jobs: `POST /v1/threads/x/messages` generates nothing.
 _DATA = frozenset({"threads", "files", "batches", "moderations", "conversations", "forms", "surveys"})
@@ -115,6 +111,42 @@ def _model(segments: list[str]) -> str | None:
     return None
 
 
+@AtFirstUse
+def chat() -> Making:
+    """Import what reads chats, completions and embeddings."""
+    from .openai_chat import OpenAIChat
+
+    return OpenAIChat
+
+
+@AtFirstUse
+def _responses() -> Making:
+    from .openai_responses import OpenAIResponses
+
+    return OpenAIResponses
+
+
+@AtFirstUse
+def _media() -> Making:
+    from .openai_media import OpenAIMedia
+
+    return OpenAIMedia
+
+
+@AtFirstUse
+def _runs() -> Making:
+    from .openai_runs import OpenAIRuns
+
+    return OpenAIRuns
+
+
+@AtFirstUse
+def _results() -> Making:
+    from .batch_results import openai_results
+
+    return openai_results
+
+
 WIRE = Wire(
     name="openai",
     category="system.openai",
@@ -123,18 +155,18 @@ WIRE = Wire(
     ),
     recognise=_recognise,
     formats={
-        "openai.chat": Format(OpenAIChat),
-        "openai.completions": Format(OpenAIChat),
-        "openai.embeddings": Format(OpenAIChat),
-        "openai.rerank": Format(OpenAIChat, repeats=True),
-        "openai.responses": Format(OpenAIResponses, repeats=True),
-        "openai.responses.retrieve": Format(OpenAIResponses, fetched=True, repeats=True),
-        "openai.images": Format(OpenAIMedia, repeats=True),
-        "openai.audio.transcriptions": Format(OpenAIMedia),
-        "openai.audio.speech": Format(OpenAIMedia),
-        "openai.assistants.run": Format(OpenAIRuns, repeats=True),
-        "openai.assistants.run.retrieve": Format(OpenAIRuns, fetched=True, repeats=True),
-        "openai.batch_results": Format(openai_results, framing="lines", fetched=True),
+        "openai.chat": Format(chat),
+        "openai.completions": Format(chat),
+        "openai.embeddings": Format(chat),
+        "openai.rerank": Format(chat, repeats=True),
+        "openai.responses": Format(_responses, repeats=True),
+        "openai.responses.retrieve": Format(_responses, fetched=True, repeats=True),
+        "openai.images": Format(_media, repeats=True),
+        "openai.audio.transcriptions": Format(_media),
+        "openai.audio.speech": Format(_media),
+        "openai.assistants.run": Format(_runs, repeats=True),
+        "openai.assistants.run.retrieve": Format(_runs, fetched=True, repeats=True),
+        "openai.batch_results": Format(_results, framing="lines", fetched=True),
     },
     starts=("resp_", "run_"),
     fetched=_fetched,

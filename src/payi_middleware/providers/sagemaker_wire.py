@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .answer import Answer
-from .bedrock_text import BedrockText
 from .family import without_usage
+from .first_use import AtFirstUse, Making
 from .match import Match
-from .openai_chat import OpenAIChat
+from .openai_wire import chat
 from .rows import Row
 from .values import carve, mapping
 from .wire import GAP, each_event
@@ -22,6 +22,13 @@ __all__ = ["WIRE", "SageMaker"]
 
 _TAIL = 16_384
 _WORDS = frozenset({"invocations", "invocations-response-stream"})
+
+
+@AtFirstUse
+def _text() -> Making:
+    from .bedrock_text import BedrockText
+
+    return BedrockText
 
 
 class SageMaker:
@@ -54,8 +61,8 @@ class SageMaker:
     def whole(self, body: dict[str, Any]) -> Answer:
         """Return the facts of an answer in one body."""
         if "choices" in body or mapping(body.get("usage")):
-            return OpenAIChat(self._match, self._headers).whole(body)
-        answer = BedrockText(self._match, self._headers).whole(body)
+            return chat(self._match, self._headers).whole(body)
+        answer = _text(self._match, self._headers).whole(body)
         return answer if answer.usage else Answer(notes=without_usage("provider sent no usage"))
 
 

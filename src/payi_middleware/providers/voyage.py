@@ -5,7 +5,7 @@ Answers: https://docs.voyageai.com/reference/embeddings-api and https://docs.voy
 
 from __future__ import annotations
 
-from .openai_chat import OpenAIChat
+from .openai_wire import chat
 from .wiring import Format, Found, Target, Wire
 
 __all__ = ["WIRE"]
@@ -27,5 +27,5 @@ WIRE = Wire(
     category="voyage",
     words=frozenset(_APIS),
     recognise=_recognise,
-    formats={"voyage.embeddings": Format(OpenAIChat), "voyage.rerank": Format(OpenAIChat, repeats=True)},
+    formats={"voyage.embeddings": Format(chat), "voyage.rerank": Format(chat, repeats=True)},
 )

@@ -13,7 +13,7 @@ from typing import Any
 from .answer import PARTIAL, Answer
 from .family import without_usage
 from .match import Match
-from .openai_chat import OpenAIChat
+from .openai_wire import chat
 from .rows import Row
 from .usage import Usage
 from .values import count, error_of, loads, rows, text
@@ -155,7 +155,7 @@ WIRE = Wire(
     recognise=_recognise,
     formats={
         "watsonx.generate": Format(Watsonx),
-        "watsonx.chat": Format(OpenAIChat),
+        "watsonx.chat": Format(chat),
         "watsonx.embeddings": Format(Watsonx),
         "watsonx.rerank": Format(Watsonx, repeats=True),
     },

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .family import Family
-from .match import Match
+from .first_use import Making
 from .rows import Row
 
 __all__ = ["Format", "Found", "Framing", "Target", "Wire"]
@@ -71,7 +70,7 @@ class Format:
     what was asked, so that nothing may be kept of it but what it tells.
     """
 
-    family: Callable[[Match, Mapping[str, str]], Family]
+    family: Making
     framing: Framing = "events"
     fetched: bool = False
     headers: tuple[str, ...] = ()
