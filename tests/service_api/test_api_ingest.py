@@ -65,11 +65,24 @@ def test_the_sdk_reports_a_call_with_all_that_it_can_say(sdk: Any, service: Serv
     assert record.exchange["provider_response_json"] == ["{}", "{}"]
 
 
-@pytest.mark.parametrize(("disabled", "kept"), [(True, {}), (False, {"provider_request_json": "said"})])
+SAID: dict[str, Any] = {
+    "provider_request_json": "said",
+    "provider_response_json": ["said"],
+    "provider_request_headers": [{"name": "a", "value": "secret"}],
+    "provider_response_function_calls": [{"name": "f", "arguments": "said"}],
+    "provider_uri": "https://api.openai.com/v1/chat/completions",
+}
+UNSAID = {
+    "provider_response_function_calls": [{"name": "f"}],
+    "provider_uri": "https://api.openai.com/v1/chat/completions",
+}
+
+
+@pytest.mark.parametrize(("disabled", "kept"), [(True, UNSAID), (False, SAID)])
 def test_the_sdk_has_what_was_said_kept_or_not(
-    sdk: Any, service: Served, key: str, disabled: bool, kept: dict[str, str]
+    sdk: Any, service: Served, key: str, disabled: bool, kept: dict[str, Any]
 ) -> None:
-    answer = sdk.ingest.units(**CALL, provider_request_json="said", disable_logging=disabled)
+    answer = sdk.ingest.units(**CALL, **SAID, disable_logging=disabled)
     assert answer.xproxy_result.cost.total.base == float(COST)
     (record,) = service.ledger_of(key).requests()
     assert record.exchange == kept
@@ -241,6 +254,7 @@ BAD_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"units": None}, "required_field_missing"),
     ({"units": []}, "request_processing_error"),
     ({"units": {"": 1}}, "request_processing_error"),
+    ({"units": {"a\0": 1}}, "request_processing_error"),
     ({"units": {"text": "1"}}, "request_processing_error"),
     ({"units": {"text": {"input": -1}}}, "request_processing_error"),
     ({"units": {"text": {"input": 1.5}}}, "request_processing_error"),
@@ -253,10 +267,20 @@ BAD_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"http_status_code": 1000}, "request_processing_error"),
     ({"http_status_code": "200"}, "request_processing_error"),
     ({"end_to_end_latency_ms": -1}, "request_processing_error"),
+    ({"end_to_end_latency_ms": 10**10 + 1}, "request_processing_error"),
     ({"time_to_first_token_ms": "1"}, "request_processing_error"),
     ({"provider_response_id": "a\0"}, "request_processing_error"),
     ({"properties": {"a": 1}}, "request_processing_error"),
     ({"use_case_properties": ["a"]}, "request_processing_error"),
+    ({"provider_uri": {}}, "request_processing_error"),
+    ({"provider_request_json": 7}, "request_processing_error"),
+    ({"provider_request_reasoning_json": ["a"]}, "request_processing_error"),
+    ({"provider_response_json": ["a", 7]}, "request_processing_error"),
+    ({"provider_request_headers": {"a": "b"}}, "request_processing_error"),
+    ({"provider_response_headers": [{"value": "b"}]}, "request_processing_error"),
+    ({"provider_response_headers": [{"name": "a", "value": 7}]}, "request_processing_error"),
+    ({"provider_response_function_calls": ["f"]}, "request_processing_error"),
+    ({"provider_response_function_calls": [{"name": "f", "arguments": {}}]}, "request_processing_error"),
 ]
 BAD_CONTEXT: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"limit_ids": ["one", "unknown"]}, {"xProxy-Limit-IDs": "one,unknown"}, "invalid_limit_ids"),

@@ -337,9 +337,13 @@ def test_properties_of_requests_and_those_set_are_merged(http: Http, service: Se
 
 def test_prompts_are_not_kept_where_the_definition_says_so(http: Http, service: Served, key: str) -> None:
     define(http, logging_enabled=False)
-    body = {**CALL, "provider_request_json": "the prompt"}
+    called = {"provider_response_function_calls": [{"name": "f", "arguments": "of the answer"}]}
+    body = {**CALL, "provider_request_json": "the prompt", **called}
     http.post("/ingest", json=body, headers={"xProxy-UseCase-Name": "chat"})
     http.put("/use_cases/definitions/chat", json={"logging_enabled": True})
     http.post("/ingest", json=body, headers={"xProxy-UseCase-Name": "chat"})
     exchanges = [record.exchange for record in service.ledger_of(key).requests(newest_first=False)]
-    assert exchanges == [{}, {"provider_request_json": "the prompt"}]
+    assert exchanges == [
+        {"provider_response_function_calls": [{"name": "f"}]},
+        {"provider_request_json": "the prompt", **called},
+    ]

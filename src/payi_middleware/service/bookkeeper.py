@@ -58,17 +58,25 @@ class Bookkeeper:
 
     def _turn(self) -> None:
         days_are_due = monotonic() >= self._next_days
-        # What comes meanwhile is left for the next turn: a few requests cost nearly as much as many do.
-        for application_id, waiting in self._ledger.unfolded_by_application().items():
-            ledger = self._ledger.of(application_id)
-            while waiting > 0 and (folded := self._fold(ledger)):
-                waiting -= folded
-                self._tidy()
-            if days_are_due:
-                ledger.write(rollups.compact)
         if days_are_due:
             self._next_days = monotonic() + _DAYS_EVERY
+        failures = []
+        for application_id, waiting in self._ledger.unfolded_by_application().items():
+            try:
+                self._add_up(self._ledger.of(application_id), waiting, days_are_due=days_are_due)
+            except Exception as error:  # noqa: BLE001 - the others' shall not wait for what one has booked
+                failures.append(error)
         self._tidy()
+        if failures:
+            raise failures[0]
+
+    def _add_up(self, ledger: Ledger, waiting: int, *, days_are_due: bool) -> None:
+        # What comes meanwhile is left for the next turn: a few requests cost nearly as much as many do.
+        while waiting > 0 and (folded := self._fold(ledger)):
+            waiting -= folded
+            self._tidy()
+        if days_are_due:
+            ledger.write(rollups.compact)
 
     def _fold(self, ledger: Ledger) -> int:
         """Add up a portion, and return how many transactions' requests that were; 0 at the end."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .errors import invalid, missing
+from .store.encoding import is_storable
 
 LARGE_CONTEXT = "_large_context"
 TIERS = ("batch", "flex", "priority", "fast")
@@ -51,6 +52,8 @@ def parse_units(value: Any) -> dict[str, Counts]:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or len(name) > 128:
         raise invalid("a unit's name must be a text of 1 to 128 characters")
+    if not is_storable(name):  # what has no price is listed by its unit
+        raise invalid("a unit's name has characters that cannot be stored")
     return name
 
 

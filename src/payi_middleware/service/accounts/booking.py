@@ -23,7 +23,7 @@ from payi_middleware.service.store.writing import Writes, padded, portions
 
 from . import limits, use_cases
 from .charges import Charged, Charges
-from .columns import columns_of, instance_key, without_content
+from .columns import columns_of, exchange_without_content, instance_key
 from .events import Event
 from .pricing import Priced, Pricing
 
@@ -180,7 +180,7 @@ class _Booking:
             row["use_case_id"] = use_case.use_case_id
             row["instance_key"] = instance_key(event.use_case_name, use_case.use_case_id)
         if event.exchange and not use_case.logging_enabled:
-            row["exchange"] = without_content(event)
+            row["exchange"] = exchange_without_content(event)
         return row
 
 

@@ -13,10 +13,11 @@ from payi_middleware.service.store.encoding import Encoded, encoded
 from payi_middleware.service.store.names import Kind, key_of, pair
 from payi_middleware.service.units import as_json, tokens
 
-from .events import CONTENT_FIELDS, Event
+from .events import Event
+from .exchanges import without_content
 from .use_cases import merge
 
-__all__ = ["columns_of", "instance_key", "response_key", "without_content"]
+__all__ = ["columns_of", "exchange_without_content", "instance_key", "response_key"]
 
 _COPIED = (
     "category",
@@ -84,9 +85,9 @@ def instance_key(use_case_name: str | None, use_case_id: str | None) -> int:
     return key_of(Kind.INSTANCE, use_case_id and pair(str(use_case_name), use_case_id))
 
 
-def without_content(event: Event) -> Encoded | None:
-    """Return what is kept of what was said to and by the provider where logging is disabled."""
-    return _object({name: told for name, told in event.exchange.items() if name not in CONTENT_FIELDS})
+def exchange_without_content(event: Event) -> Encoded | None:
+    """Return what is stored of what was said to and by the provider where logging is disabled."""
+    return _object(without_content(event.exchange))
 
 
 def _key_of_response(event: Event) -> bytes | None:

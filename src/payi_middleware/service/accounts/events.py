@@ -11,25 +11,13 @@ from payi_middleware.service.errors import invalid, missing
 from payi_middleware.service.units import Counts, parse_units
 
 from . import checks
+from .exchanges import exchange_in
 
 FAILED_IN_CLIENT = 299
 """The status Pay-i's SDK reports for a call that failed without any HTTP answer."""
 
 _BLOCKED, _REFUSED = "system.blocked_limit_ids", 400
 """How our client reports a call that it has refused for its limits: this property, and this status."""
-
-EXCHANGE_FIELDS = (
-    "provider_uri",
-    "provider_request_headers",
-    "provider_request_json",
-    "provider_request_reasoning_json",
-    "provider_response_headers",
-    "provider_response_json",
-    "provider_response_function_calls",
-)
-"""What was said to and by the provider: kept only when it is sent."""
-CONTENT_FIELDS = tuple(field for field in EXCHANGE_FIELDS if field.endswith(("_json", "_headers")))
-"""Those that hold what the user and the model said, or secrets: dropped where logging is disabled."""
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen, which would take three times as long to make
@@ -115,9 +103,7 @@ def parse_event(
         user_id=checks.text("user_id", item.get("user_id"), "invalid_user_id"),
         account_name=checks.text("account_name", item.get("account_name")),
         properties=properties,
-        exchange={
-            name: checks.jsonable(name, item[name]) for name in EXCHANGE_FIELDS if item.get(name) not in (None, "", [])
-        },
+        exchange=exchange_in(item),
         proxied=proxied,
         blocked_by=blocked_by or _blocked_by(item, properties),
         takes_block_limits=takes_block_limits,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from payi_middleware.service.accounts.events import CONTENT_FIELDS
+from payi_middleware.service.accounts.exchanges import FIELDS, exchange_in, without_content
 from payi_middleware.service.errors import invalid
 
 _TEXTS = {
@@ -52,8 +52,8 @@ def ingest_item(body: Any, headers: Mapping[str, str], query_id: str | None) -> 
     if query_id and not item.get("provider_response_id"):
         item["provider_response_id"] = query_id
     if headers.get(_LOGGING_DISABLE) == "True":
-        for field in CONTENT_FIELDS:
-            item.pop(field, None)
+        kept = without_content(exchange_in(item))
+        item = {name: value for name, value in item.items() if name not in FIELDS} | kept
     return item
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import JSON, Dialect, LargeBinary
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["Encoded", "binder", "decoded", "encoded", "encoded_states"]
+__all__ = ["Encoded", "binder", "decoded", "encoded", "encoded_states", "is_storable"]
 
 
 class Encoded(NamedTuple):
@@ -55,3 +55,16 @@ def _states_text(states: tuple[tuple[str, str], ...]) -> str:
 
 _encode = json.JSONEncoder(check_circular=False).encode
 """As `json.dumps` does, for what has been JSON before and holds no circle."""
+
+
+def is_storable(value: str) -> bool:
+    """Return whether both databases can store a text: PostgreSQL has no NUL, and neither has half a surrogate pair."""
+    if "\0" in value:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can spell it
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, RootModel
 
-from payi_middleware.service.accounts.checks import MAX_NAME, MAX_TEXT
+from payi_middleware.service.accounts.checks import MAX_MILLISECONDS, MAX_NAME, MAX_TEXT
 from payi_middleware.service.api.reading import Query, QueryText
 from payi_middleware.service.units import MAX_COUNT
 
@@ -20,7 +20,7 @@ __all__ = ["BulkHeaders", "BulkItems", "Ingest", "IngestHeaders", "IngestQuery",
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Ident = Annotated[str, Field(max_length=MAX_NAME)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Milliseconds = Annotated[float, Field(ge=0, le=2**53)]
+Milliseconds = Annotated[float, Field(ge=0, le=MAX_MILLISECONDS)]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 UseCaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -21,7 +21,8 @@ class KpiCreate(Body):
 
     codes: ClassVar[Mapping[str, str]] = {"goal": "invalid_kpi_goal"}
 
-    name: Annotated[Name, Field(min_length=1, description="Unique in its use case.")]
+    # An entry of PostgreSQL's index has room for 2,704 bytes, and a score's is found by the name of its instance, too.
+    name: Annotated[Name, Field(min_length=1, max_length=128, description="Unique in its use case.")]
     description: Words
     goal: Annotated[float, Field(description=_GOAL)]
     kpi_type: KpiType
