@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_an_endpoint_answers_anything_with_what_is_described(
     operation = schema[path][method]
 
     @settings(
-        max_examples=5,
+        max_examples=int(os.environ.get("EXAMPLES", "20")),
         database=None,
         derandomize=True,
         deadline=None,

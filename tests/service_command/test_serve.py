@@ -159,6 +159,29 @@ def test_a_body_that_is_too_large_is_refused_by_the_bound_that_was_given(tmp_pat
     assert (fits.status_code, large.status_code) == (200, 413)
 
 
+def test_a_proxied_call_is_bounded_as_it_was_told(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'payi.db'}"
+    key = new_key(database, "alice")
+    options = ("--max-proxied-body", "2000", "--provider-timeout", "0.2", "--allow-provider", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as silent, serving(database, *options) as served:
+        headers = {"xProxy-Provider-BaseUri": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with served.client(key) as client:
+            answers = [
+                client.post("/api/v1/proxy/openai/v1/chat/completions", json={"model": "x" * size}, headers=headers)
+                for size in (2500, 1500)
+            ]
+    assert [answer.status_code for answer in answers] == [413, 504]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--provider-timeout", "0"), ("--provider-timeout", "soon"), ("--max-proxied-body", "7")]
+)
+def test_a_bound_that_is_none_is_refused_at_the_start(option: str, value: str) -> None:
+    done = run("serve", option, value)
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
 def test_without_a_key_it_says_how_to_make_one(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'payi.db'}"
     with serving(database) as served:

@@ -66,6 +66,7 @@ def test_what_is_ours_or_the_connections_or_the_networks_does_not_pass(sqlite: L
         "forwarded": "for=10.1.2.3",
         "x-real-ip": "10.1.2.3",
         "via": "1.1 inner",
+        "baggage": "payi.user_id=alice",
         "xProxy-User-ID": "alice",
         "xProxy-Account-Name": "acme",
     }

@@ -78,6 +78,7 @@ def test_known_and_allowed_hosts_are_called(uri: str, path: str, family: int, ex
     "uri",
     [
         "https://evil.example",
+        "https://me-my.hf.space",
         "https://api.openai.com.evil.example/v1",
         "https://evil-api.openai.com/v1",
         "https://xapi.anthropic.com",

@@ -11,6 +11,8 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of the largest body accepted."""
 MAX_PROXIED_BODY = 64 * 1024 * 1024
 """The same of a call that is passed on to a provider: more than any of them takes for an inference."""
+PROVIDER_TIMEOUT = 600.0
+"""Seconds that a provider may be silent: the default of OpenAI's and Anthropic's SDKs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,6 @@ class ServiceConfig:
     max_body: int = MAX_BODY
     max_proxied_body: int = MAX_PROXIED_BODY
     allowed_hosts: tuple[str, ...] = ()
-    provider_timeout: float = 600.0
+    provider_timeout: float = PROVIDER_TIMEOUT
     log_content: bool = False
     open_dashboard: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.service.config import MAX_BODY
+from payi_middleware.service.config import MAX_BODY, MAX_PROXIED_BODY, PROVIDER_TIMEOUT
 from payi_middleware.service.proxy.targets import allowed_host
 
 __all__ = ["DATABASE", "add_database", "add_keys_arguments", "add_serve_arguments"]
@@ -57,6 +57,20 @@ def add_serve_arguments(parser: ArgumentParser) -> None:
         help=f"the largest request body accepted (default: {MAX_BODY})",
     )
     parser.add_argument(
+        "--max-proxied-body",
+        type=_bytes,
+        default=MAX_PROXIED_BODY,
+        metavar="BYTES",
+        help=f"the same of a call that is metered on its way to a provider (default: {MAX_PROXIED_BODY})",
+    )
+    parser.add_argument(
+        "--provider-timeout",
+        type=_seconds,
+        default=PROVIDER_TIMEOUT,
+        metavar="SECONDS",
+        help=f"how long a provider may be silent before a proxied call is given up (default: {PROVIDER_TIMEOUT:g})",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
@@ -97,6 +111,13 @@ def _bytes(text: str) -> int:
     if size < 1024:
         raise ArgumentTypeError("a body has room for 1024 bytes at least")
     return size
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ArgumentTypeError("it takes a number of seconds above 0")
+    return seconds
 
 
 def _host(text: str) -> str:

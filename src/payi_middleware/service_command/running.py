@@ -46,6 +46,8 @@ def serve(arguments: Namespace) -> int:
         config = ServiceConfig(
             block_ingest=arguments.block_ingest,
             max_body=arguments.max_body,
+            max_proxied_body=arguments.max_proxied_body,
+            provider_timeout=arguments.provider_timeout,
             allowed_hosts=tuple(arguments.allow_provider),
             log_content=arguments.log_content,
             open_dashboard=arguments.no_sign_in,

@@ -31,9 +31,11 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _WRITTEN_ANEW = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
-# Cookies are for the host that we are served at; the others tell of the network that the caller and we are in.
+# Cookies are for the host that we are served at, and baggage may name the caller's user; the others tell of the network
+# that the caller and we are in.
 _PRIVATE = frozenset(
     {
+        b"baggage",
         b"cookie",
         b"forwarded",
         b"via",

@@ -40,7 +40,11 @@ def _pattern(host: str) -> str:
     return _LABEL.join([first, *others])
 
 
-_KNOWN = re.compile("|".join(_pattern(host) for row in ALL_ROWS for host in row.hosts), re.ASCII)
+_ANYBODYS = frozenset({"*.hf.space"})
+"""Where anybody may serve anything without paying, such as a way to anywhere else."""
+_KNOWN = re.compile(
+    "|".join(_pattern(host) for row in ALL_ROWS for host in row.hosts if host not in _ANYBODYS), re.ASCII
+)
 
 
 @lru_cache(maxsize=1024)
