@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import Connection, select
 
 from payi_middleware.results import XproxyResult
+from payi_middleware.service.accounts import definitions
+from payi_middleware.service.accounts.instances import get
 from payi_middleware.service.errors import ServiceError
 from payi_middleware.service.ledger import Ledger
 from payi_middleware.service.store.schema import use_case_instances as instances
@@ -220,6 +222,21 @@ def test_an_id_is_another_instance_in_each_use_case(ledger: Ledger, ids: int) ->
 
     found = ledger.read(_instances)
     assert found == {(one["use_case_name"], one["use_case_id"]): one["use_case_properties"] for one in calls}
+
+
+@pytest.mark.parametrize(("named", "made_under"), [((1, 2), 1), ((None, 1), 2), ((9, 1), 2)])
+def test_of_requests_that_come_together_the_first_names_the_version_that_their_instance_is_made_under(
+    ledger: Ledger, named: tuple[int | None, int], made_under: int
+) -> None:
+    ingest(ledger, use_case_name="chat")
+    ledger.write(definitions.increment_version, "chat")
+    calls = [call(use_case_name="chat", use_case_id="a", use_case_version=version) for version in named]
+    assert ledger.ingest_bulk(calls)["ingest_count"] == 2
+    assert ledger.read(get, "chat", "a")["type_version"] == made_under
+
+
+def test_a_version_without_a_use_case_is_not_warned_of(ledger: Ledger) -> None:
+    assert [ingest(ledger, use_case_version=version).get("warnings") for version in (0, 9)] == [None, None]
 
 
 def _instances(connection: Connection, _application_id: int) -> dict[tuple[str, str], Any]:

@@ -269,10 +269,33 @@ def test_an_instance_belongs_to_the_version_that_it_was_made_under(http: Http) -
     assert [instance["type_version"] for instance in (*read, new)] == [1, 2, 2]
 
 
-def test_a_version_that_does_not_exist_is_accepted_with_a_warning(http: Http) -> None:
+@pytest.mark.parametrize(("named", "made_under"), [("1", 1), ("2", 2), ("3", 3), ("0", 3), ("4", 3)])
+def test_a_request_that_names_a_version_makes_its_instance_under_that_if_there_is_such_a_version(
+    http: Http, named: str, made_under: int
+) -> None:
     define(http)
-    (warning,) = ingest(http, "chat", "a", **{"xProxy-UseCase-Version": "9"})["warnings"]
-    assert "use_case_version 9" in warning
+    for _ in range(2):
+        http.post("/use_cases/definitions/chat/increment_version")
+    ingest(http, "chat", "a", **{"xProxy-UseCase-Version": named})
+    assert http.get("/use_cases/instances/chat/a").json()["type_version"] == made_under
+
+
+def test_an_instance_stays_under_its_version_whatever_later_requests_name(http: Http) -> None:
+    define(http)
+    http.post("/use_cases/definitions/chat/increment_version")
+    ingest(http, "chat", "a")
+    ingest(http, "chat", "a", **{"xProxy-UseCase-Version": "1"})
+    assert http.get("/use_cases/instances/chat/a").json()["type_version"] == 2
+
+
+@pytest.mark.parametrize("version", [0, 9])
+def test_a_version_that_does_not_exist_is_recorded_with_a_warning(
+    http: Http, service: Served, key: str, version: int
+) -> None:
+    define(http)
+    (warning,) = ingest(http, "chat", "a", **{"xProxy-UseCase-Version": str(version)})["warnings"]
+    assert f"use_case_version {version} does not exist" in warning
+    assert service.ledger_of(key).requests()[0].use_case_version == version
     assert "warnings" not in ingest(http, "chat", "a", **{"xProxy-UseCase-Version": "1"})
 
 

@@ -221,8 +221,9 @@ def _warnings(priced: Priced, charged: Charged, use_case: use_cases.Instance) ->
     event, warnings = priced.event, []
     if event.use_case_id and not event.use_case_name:
         warnings.append("use_case_id was ignored: it came without a use_case_name")
-    if event.use_case_version is not None and event.use_case_version > use_case.type_version:
-        warnings.append(f"use_case_version {event.use_case_version} does not exist: recorded as it is")
+    version = event.use_case_version if event.use_case_name else None
+    if version is not None and not 1 <= version <= use_case.type_version:
+        warnings.append(f"use_case_version {version} does not exist: recorded as it is")
     if event.units and priced.resource is None and not event.blocked_by:
         named = f"{event.category}/{event.resource}" if event.resource else f"{event.category} without a resource"
         warnings.append(f"no price is known for {named}: recorded at no cost")

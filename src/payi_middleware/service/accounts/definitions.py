@@ -102,7 +102,7 @@ def change(connection: Connection, application_id: int, name: str, changes: Mapp
 
 
 def increment_version(connection: Connection, application_id: int, name: str) -> dict[str, Any]:
-    """Begin a definition's next version, to which new instances belong, and return it.
+    """Begin a definition's next version, and return it. New instances belong to it unless their request names another.
 
     Raises:
         ServiceError: 404 `use_case_not_found`.

@@ -26,7 +26,7 @@ def create(connection: Connection, application_id: int, use_case_name: str) -> d
     known = {use_case_name: definitions.required(connection, application_id, use_case_name)}
     named = use_case_name, str(uuid.uuid4())
     made: dict[tuple[str, str], dict[Any, Any]] = {}
-    use_cases.make(connection, application_id, known, made, [named])
+    use_cases.make(connection, application_id, known, made, {named: None})
     return _as_body(made[named])
 
 

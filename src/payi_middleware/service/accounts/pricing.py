@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.prices.own import Pair
 from payi_middleware.service.prices.price_list import PriceList, Prices, ask_stamp
 from payi_middleware.service.prices.resource import Resource
-from payi_middleware.service.prices.tiers import tier_of
+from payi_middleware.service.prices.tiers import is_summed, tier_of
 from payi_middleware.service.store.money import Amount
 from payi_middleware.service.store.reading import Reads, Rows
 from payi_middleware.service.units import Counts, as_json
@@ -84,7 +83,7 @@ def _price(event: Event, resource: Resource | None) -> Priced:
     elif not event.blocked_by:
         tier = tier_of(event.properties)
         (input_cost, output_cost), unknown = resource.charge(
-            event.units, tier=tier, succeeded=not event.failed, summed=BATCH in event.properties
+            event.units, tier=tier, succeeded=not event.failed, summed=is_summed(event.properties)
         )
     columns: dict[str, Any] = {
         "resource_id": resource.resource_id if resource else None,

@@ -55,13 +55,13 @@ class Instance(NamedTuple):
     Args:
         use_case_id: the instance, made up if the request named none; None without a use case.
         limit_id: the limit that comes with the instance.
-        type_version: the newest version of its definition.
+        type_version: the newest version of its definition; the instance may be of an older one.
         logging_enabled: whether prompts and answers are kept.
     """
 
     use_case_id: str | None = None
     limit_id: str | None = None
-    type_version: int = 2**53
+    type_version: int = 0
     logging_enabled: bool = True
 
 
@@ -124,7 +124,11 @@ class Entering:
         found = {(row["use_case_name"], row["use_case_id"]): dict(row) for rows in self._instances for row in rows}
         of = {id(event): (str(event.use_case_name), event.use_case_id or str(uuid.uuid4())) for event in named}
         _define(connection, application_id, known, sorted({name for name, _ in of.values()} - known.keys()))
-        make(connection, application_id, known, found, sorted(set(of.values()) - found.keys()))
+        asked: dict[tuple[str, str], int | None] = {}
+        for event in named:
+            asked.setdefault(of[id(event)], event.use_case_version)
+        new = {key: asked[key] for key in sorted(asked.keys() - found.keys())}
+        make(connection, application_id, known, found, new)
         _merge(connection, application_id, found, named, of)
         for event in named:
             key = of[id(event)]
@@ -175,19 +179,21 @@ def make(
     application_id: int,
     known: Mapping[str, Mapping[Any, Any]],
     found: dict[tuple[str, str], dict[Any, Any]],
-    new: Sequence[tuple[str, str]],
+    new: Mapping[tuple[str, str], int | None],
 ) -> None:
     """Make instances, each with its limit where its definition says so, and add them to those found.
 
     Args:
         known: the definitions, by name.
         found: the instances, by name and id.
-        new: the names and ids of those to be made; their definitions are known.
+        new: the names and ids of those to be made, and the version that each is asked to be of; the newest one, where
+            there is no such version or none was asked for. Their definitions are known.
     """
     now = clock.micros(clock.now())
     made: list[dict[str, Any]] = []
     with_limit: list[dict[str, Any]] = []
-    for name, use_case_id in new:
+    for (name, use_case_id), version in new.items():
+        newest = known[name]["type_version"]
         limit = new_limit(name, use_case_id, known[name]["limit_config"])
         if limit is not None:
             with_limit.append(limits.as_row(application_id, limit))
@@ -196,7 +202,7 @@ def make(
                 "application_id": application_id,
                 "use_case_name": name,
                 "use_case_id": use_case_id,
-                "type_version": known[name]["type_version"],
+                "type_version": version if version is not None and 1 <= version <= newest else newest,
                 "limit_id": None if limit is None else limit.limit_id,
                 "properties": None,
                 "created_timestamp": now,

@@ -76,6 +76,21 @@ class PriceList:
             return version.resource
         return self.catalogue.find(category, resource, scope, at)
 
+    def find_again(
+        self, resource_id: str, category: str, resource: str, scope: str | None, at: datetime
+    ) -> Resource | None:
+        """Return what an event was priced by, whatever prices its time now; None if that is not known any more.
+
+        Args:
+            resource_id: which version it was.
+            category, resource, scope, at: see `find`.
+        """
+        for version in self.own.get(Pair(category, resource), ()):
+            if version.resource.resource_id == resource_id:
+                return version.resource
+        found = self.catalogue.find(category, resource, scope, at)
+        return found if found is not None and found.resource_id == resource_id else None
+
 
 class Prices:
     """The prices of all applications in a database.

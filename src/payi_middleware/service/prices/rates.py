@@ -99,19 +99,21 @@ class Rate:
         prices = (self.base, *(price for _, price in self.tiers))
         object.__setattr__(self, "_quanta", tuple(map(quanta, prices)))
 
-    def at(self, input_tokens: int, *, large_context: bool) -> int:
-        """Return the price for a request of so many input tokens, in quanta (see `money`).
+    def cost(self, count: int, input_tokens: int, *, large_context: bool) -> int:
+        """Return what so many units cost in a request of so many input tokens, in quanta (see `money`).
 
         Args:
+            count: of the units; none of them cost nothing.
             input_tokens: all input tokens of the request, cached ones included.
             large_context: the unit was named as large context, so that at least the first tier holds.
         """
+        billed = max(count, self.least) if count else 0
         if not self.tiers:
-            return self._quanta[0]
+            return billed * self._quanta[0]
         for place in range(len(self.tiers), 0, -1):
             if input_tokens > self.tiers[place - 1][0]:
-                return self._quanta[place]
-        return self._quanta[1 if large_context else 0]
+                return billed * self._quanta[place]
+        return billed * self._quanta[1 if large_context else 0]
 
     def times(self, factor: int) -> Rate:
         """Return this rate with every price multiplied."""

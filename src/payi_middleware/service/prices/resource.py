@@ -86,20 +86,19 @@ class Resource:
                     left = unknown.get(unit, Counts())
                     unknown[unit] = left._replace(output=count) if side else left._replace(input=count)
                 elif count and rate is not None:
-                    large = unit.endswith(LARGE_CONTEXT)
-                    cost[side] += max(count, rate.least) * rate.at(input_tokens, large_context=large)
+                    cost[side] += rate.cost(count, input_tokens, large_context=unit.endswith(LARGE_CONTEXT))
         return (cost[0], cost[1]), unknown
 
     def split(
-        self, units: Units, *, tier: str | None = None, succeeded: bool = True
+        self, units: Units, *, tier: str | None = None, succeeded: bool = True, summed: bool = False
     ) -> dict[str, tuple[int | None, int | None]]:
         """Return what each unit's counters cost in quanta; None where no price is known. See `charge`."""
-        input_tokens = tokens(units).input
+        input_tokens = 0 if summed else tokens(units).input
         costs: dict[str, tuple[int | None, int | None]] = {}
         for unit, counts in self._with_fee(units, succeeded).items():
             rates = self._rates_of(unit, tier)
             sides = [
-                None if rate is None else count * rate.at(input_tokens, large_context=unit.endswith(LARGE_CONTEXT))
+                None if rate is None else rate.cost(count, input_tokens, large_context=unit.endswith(LARGE_CONTEXT))
                 for count, rate in zip(counts, rates, strict=True)
             ]
             costs[unit] = (sides[0], sides[1])

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from payi_middleware.providers.batch_results import BATCH
 from payi_middleware.service.units import TIERS
 
-__all__ = ["CONTEXTS", "TIER_PROPERTY", "tier_of", "tiers_in"]
+__all__ = ["CONTEXTS", "TIER_PROPERTY", "is_summed", "tier_of", "tiers_in"]
 
 TIER_PROPERTY = "system.service_tier"
 """The property that reports tell the tier in which a call was served in."""
@@ -34,6 +35,11 @@ def tier_of(properties: Mapping[str, str | None]) -> str | None:
     """Return the service tier that a call's properties tell; None for the standard one."""
     told = (properties.get(TIER_PROPERTY) or "").strip().lower()[:_MOST]
     return None if told in _STANDARD else told.removeprefix("on_demand_")
+
+
+def is_summed(properties: Mapping[str, str | None]) -> bool:
+    """Return whether a report's properties tell that it is of many requests: of a batch's results."""
+    return properties.get(BATCH) is not None
 
 
 def tiers_in(units: Mapping[str, object]) -> frozenset[str]:

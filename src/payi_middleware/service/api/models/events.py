@@ -110,7 +110,12 @@ class IngestHeaders(BaseModel):
     use_case_name: Annotated[str | None, Field(alias="xProxy-UseCase-Name")] = None
     use_case_id: Annotated[str | None, Field(alias="xProxy-UseCase-ID")] = None
     use_case_step: Annotated[str | None, Field(alias="xProxy-UseCase-Step")] = None
-    use_case_version: Annotated[str | None, Field(alias="xProxy-UseCase-Version", pattern="^[0-9]{1,15}$")] = None
+    use_case_version: Annotated[
+        str | None,
+        Field(
+            alias="xProxy-UseCase-Version", pattern="^[0-9]{1,15}$", description="What a new instance is made under."
+        ),
+    ] = None
     user_id: Annotated[str | None, Field(alias="xProxy-User-ID")] = None
     account_name: Annotated[str | None, Field(alias="xProxy-Account-Name")] = None
     scope: Annotated[str | None, Field(alias="xProxy-Resource-Scope")] = None

@@ -75,6 +75,7 @@ def _all(page: Page, read: Read[Any]) -> Iterator[Iterable[Row]]:
         after = Cursor(rows[-1]["event_timestamp"], rows[-1]["request_id"])
 
 
+_NOTE = Column("note", "Note", Cell.TEXT)
 _UNIT_COLUMNS = (
     Column("unit", "Unit", heads=True),
     Column("input_count", "In", Cell.COUNT),
@@ -82,7 +83,7 @@ _UNIT_COLUMNS = (
     Column("input_cost", "Cost in", Cell.MONEY),
     Column("output_cost", "Cost out", Cell.MONEY),
     Column("cost", "Cost", Cell.MONEY),
-    Column("note", "", Cell.TEXT),
+    _NOTE,
 )
 _PAIR_COLUMNS = (Column("name", "Name", heads=True), Column("value", "Value", Cell.TEXT))
 _LIMIT_COLUMNS = (
@@ -169,7 +170,10 @@ _PARTS: dict[str, tuple[str, Sequence[Column], Any, str]] = {
 def _table(view: View, page: Page, request_id: str, name: str, row: Mapping[Any, Any]) -> Table:
     caption, columns, rows, empty = _PARTS[name]
     export = page.plain_url("export", f"request-{name}.csv", request=request_id)
-    return Table(name, caption, columns, rows(view, page, row), empty, export)
+    found: list[Row] = rows(view, page, row)
+    noted = any(one.get(_NOTE.name) for one in found)
+    shown = [column for column in columns if noted or column is not _NOTE]
+    return Table(name, caption, shown, found, empty, export)
 
 
 def _part_export(name: str) -> Export:

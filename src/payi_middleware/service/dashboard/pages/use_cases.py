@@ -46,11 +46,13 @@ _ALL = (
     Column("mean_cost", "Per request", Cell.MONEY),
     Column("updated", "Changed (UTC)", Cell.TIME),
 )
+_VERSION = Column("type_version", "Version", Cell.COUNT)
 _KPIS = (
     Column("kpi", "KPI", heads=True),
     Column("description", "Description"),
     Column("type", "Type"),
     Column("goal", "Goal", Cell.NUMBER),
+    _VERSION,
     Column("mean", "Mean score", Cell.NUMBER),
     Column("scored", "Scored", Cell.COUNT),
     Column("reached", "Reached the goal", Cell.PERCENT),
@@ -129,7 +131,7 @@ def use_case(view: View, page: Page, name: str) -> dict[str, Any]:
         "overview_url": page.url("/", about),
         "chart": chart(about.period, [Series("Spend", bars)], "Spend over time", bars, here),
         "tables": [
-            _kpi_table(page, name, found),
+            _kpi_table(page, name, found, defined["type_version"] if defined else None),
             Table(
                 name="steps",
                 caption="By step",
@@ -150,22 +152,28 @@ def _kpi_rows(found: Sequence[Kpi]) -> list[Row]:
             "description": kpi.description,
             "type": kpi.type,
             "goal": kpi.goal,
-            "mean": kpi.mean,
-            "scored": kpi.scored,
-            "reached": kpi.reached / kpi.scored if kpi.scored and kpi.goal is not None else None,
+            "type_version": scores.version,
+            "mean": scores.mean,
+            "scored": scores.scored,
+            "reached": scores.reached / scores.scored if scores.scored and kpi.goal is not None else None,
         }
         for kpi in found
+        for scores in kpi.scores
     ]
 
 
-def _kpi_table(page: Page, name: str, found: Sequence[Kpi]) -> Table:
+def _kpi_table(page: Page, name: str, found: Sequence[Kpi], newest: int | None) -> Table:
+    versions = {scores.version for kpi in found for scores in kpi.scores}
+    # The page's head tells the newest version: where all scores are of that one, a column of it would say nothing.
+    apart = not versions <= {newest, None}
     return Table(
         name="kpis",
         caption="KPIs",
-        columns=_KPIS,
+        columns=[column for column in _KPIS if apart or column is not _VERSION],
         rows=_kpi_rows(found),
         empty="It has no KPIs yet. Make one: POST /api/v1/use_cases/definitions/{use_case_name}/kpis",
         export=page.plain_url("export", "kpis.csv", use_case=name),
+        note="A score counts for the version that its instance was made under." if apart else "",
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "INSTANCES",
     "InstanceCursor",
     "Kpi",
+    "Scores",
     "as_number",
     "definition",
     "definitions",
@@ -48,23 +49,36 @@ class InstanceCursor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """What the scores of those instances amount to that were made under one version of their use case.
+
+    Args:
+        version: that one; None without any scores.
+        scored: instances that have a score.
+        mean: of their scores; None without any.
+        reached: how many of them have reached the goal.
+    """
+
+    version: int | None = None
+    scored: int = 0
+    mean: float | None = None
+    reached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Kpi:
     """A KPI of a use case, and the scores of its instances.
 
     Args:
         goal: what instances should reach.
-        scored: instances that have a score.
-        mean: of their scores; None without any.
-        reached: how many of them have reached the goal.
+        scores: by version, the newest first; one of none where nothing has been scored.
     """
 
     name: str
     description: str
     type: str
     goal: Decimal | None
-    scored: int
-    mean: float | None
-    reached: int
+    scores: Sequence[Scores]
 
 
 def definitions(view: View) -> Sequence[RowMapping]:
@@ -119,13 +133,13 @@ def kpis_of(view: View, name: str) -> list[Kpi]:
             row["description"],
             row["kpi_type"],
             goals[row["kpi_name"]],
-            *scores.get(row["kpi_name"], (0, None, 0)),
+            scores.get(row["kpi_name"], [Scores()]),
         )
         for row in found
     ]
 
 
-def _scores(view: View, name: str, goals: Mapping[str, Decimal | None]) -> dict[str, tuple[int, float | None, int]]:
+def _scores(view: View, name: str, goals: Mapping[str, Decimal | None]) -> dict[str, list[Scores]]:
     columns = kpi_scores.c
     text = func.lower(columns.score)
     number = cast(case((text == "true", "1"), (text == "false", "0"), else_=columns.score), Float)
@@ -135,14 +149,20 @@ def _scores(view: View, name: str, goals: Mapping[str, Decimal | None]) -> dict[
     query = (
         select(
             columns.kpi_name,
+            columns.type_version,
             func.count().label("scored"),
             func.avg(number).label("mean"),
             func.sum(case((number >= goal, 1), else_=0)).label("reached"),
         )
         .where(columns.application_id == view.application_id, columns.use_case_name == name, columns.score.is_not(None))
-        .group_by(columns.kpi_name)
+        .group_by(columns.kpi_name, columns.type_version)
+        .order_by(columns.type_version.desc())
     )
-    return {row.kpi_name: (row.scored, row.mean, int(row.reached)) for row in view.connection.execute(query)}
+    found: dict[str, list[Scores]] = {}
+    for row in view.connection.execute(query):
+        scores = Scores(row.type_version, row.scored, row.mean, int(row.reached))
+        found.setdefault(row.kpi_name, []).append(scores)
+    return found
 
 
 def scores_of(view: View, name: str, use_case_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
