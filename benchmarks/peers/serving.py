@@ -50,7 +50,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     app = _app(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3])
-    with socket.socket() as listener:
+    # By its protocol, asyncio tells where Nagle's algorithm is to be turned off, as it is where a server binds itself:
+    # https://github.com/python/cpython/blob/3.11/Lib/asyncio/base_events.py (_set_nodelay)
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         answers.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
