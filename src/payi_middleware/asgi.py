@@ -122,6 +122,7 @@ class _Request:
         self._send = send
         self._ending: Ending | None = None
         self._entry: Entry | None = None
+        self._presence = meter.presence
         self._request = meter.new_scope()
         self._request.identifications.append(identity.of(AsgiIncoming(scope)))
         scope[SCOPE_KEY] = self._request
@@ -135,9 +136,11 @@ class _Request:
             elif self._meter.settings.blocked_status is not None and await self._answered():
                 return
         unbind = bind(Frame(self._request))
+        self._presence.come()
         try:
             await app(self._scope, receive, send)
         finally:
+            self._presence.go()
             unbind()
             self._request.close()
             if self._late is not None:
@@ -235,7 +238,11 @@ class _Request:
     async def _wait(self) -> None:
         seconds = self._meter.settings.header_wait
         if seconds and self._meter.available and (due := self._request.due):
-            await await_settled(due, seconds)
+            self._presence.wait()
+            try:
+                await await_settled(due, seconds)
+            finally:
+                self._presence.go_on()
 
 
 class AsgiIncoming:

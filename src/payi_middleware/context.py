@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
+from weakref import ref
 
 from opentelemetry.context import attach, create_key, get_current, set_value
 
@@ -50,6 +51,47 @@ class Identification(Protocol):
 
     async def asettle(self) -> None:
         """Ask all sources."""
+
+
+class _OfThePast:
+    """An identification of a request that is over, which is kept alive by those frames only that it was made in.
+
+    What identifies a request refers to the server's own object for it, and that refers to the request's scope. The
+    garbage collector would have to find such a circle out, with all that a request leaves behind in it, for each one.
+
+    Args:
+        identification: what it is of.
+    """
+
+    __slots__ = ("_annotations", "_identification")
+
+    def __init__(self, identification: Identification) -> None:
+        self._identification = ref(identification)
+        self._annotations = identification.annotations
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is known by now."""
+        if (identification := self._identification()) is not None:
+            self._annotations = identification.annotations
+        return self._annotations
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is still somebody to be asked."""
+        return (identification := self._identification()) is not None and identification.pending
+
+    def settle(self) -> None:
+        """Ask whoever is still there, for a call that the request has left behind."""
+        if (identification := self._identification()) is not None:
+            identification.settle()
+            self._annotations = identification.annotations
+
+    async def asettle(self) -> None:
+        """See `settle`."""
+        if (identification := self._identification()) is not None:
+            await identification.asettle()
+            self._annotations = identification.annotations
 
 
 class RequestScope:
@@ -153,8 +195,10 @@ class RequestScope:
 
     def close(self) -> None:
         """End the request: nobody else will be asked who made it."""
-        self.closed = True
+        over, self.closed = self.closed, True
         self._unpark()
+        if not over:
+            self.identifications = [_OfThePast(identification) for identification in self.identifications]
 
     def _unpark(self) -> None:
         while self._parked and self.identified:
@@ -219,12 +263,13 @@ def _named(layer: Annotations) -> dict[str, Any]:
 class Frame:
     """One layer of annotations in force, and what it stands on."""
 
-    __slots__ = ("_cache", "_made_up", "layer", "parent", "scope")
+    __slots__ = ("_cache", "_identifications", "_made_up", "layer", "parent", "scope")
 
     def __init__(self, scope: RequestScope, layer: Annotations = NOTHING, parent: Frame | None = None) -> None:
         self.scope = scope
         self.layer = layer
         self.parent = parent
+        self._identifications = scope.identifications  # a call may be made from here when the request is over
         self._made_up: str | None = None
         self._cache: tuple[Annotations, Annotations] | None = None
 

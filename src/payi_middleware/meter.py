@@ -12,7 +12,7 @@ from typing import Any
 from . import metrics, neighbours, patching, recorder, sdk
 from .annotations import NOTHING, Annotations
 from .context import RequestScope, set_process_defaults
-from .delivery import Delivery, Sink, read_record
+from .delivery import Delivery, Presence, Sink, read_record
 from .destinations import destination_id, destination_of, limit_client, open_sink, require_ledger
 from .ending import at_end, at_end_of_child
 from .forks import ForkSafeLock
@@ -125,16 +125,17 @@ class Meter:
         limit_ids = scope.annotations().limit_ids
         return self._gate.budgets.refusing(limit_ids) if limit_ids and self.settings.limits == "enforce" else ()
 
+    @property
+    def presence(self) -> Presence:
+        """The web requests that are served."""
+        return self._delivery.presence
+
     def new_scope(self) -> RequestScope:
         """Begin a web request."""
         return RequestScope(self.defaults, owner=self)
 
     def headers_mode(self, original: Any) -> HeadersMode:
-        """Decide whether a request's response gets `X-Payi-*` headers.
-
-        Args:
-            original: the ASGI scope or WSGI environ.
-        """
+        """Decide whether a request, by its ASGI scope or WSGI environ, gets `X-Payi-*` headers with its response."""
         mode = self.settings.headers
         return mode(original) if callable(mode) else mode
 
@@ -153,8 +154,7 @@ class Meter:
             and estimate_error (by how much they were off, a mean fraction of the cost; None if there was none).
         """
         delivery, control = self._delivery, self._control
-        if control is not None and control.pid != os.getpid():  # a forked child has made no calls yet
-            control = None
+        control = control if control and control.pid == os.getpid() else None  # a forked child has made no calls yet
         return {
             **asdict(delivery.counters),
             "queued": delivery.queued,

@@ -14,9 +14,9 @@ from typing import Any
 from weakref import ref
 
 from .annotations import NOTHING, Annotations, override
-from .calls import Call
-from .context import Frame, RequestScope, current_frame, process_defaults
+from .context import Frame, current_frame, process_defaults
 from .forks import after_fork
+from .holding import Holding
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
@@ -28,7 +28,6 @@ _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
 _KEPT_BODY = 4 * 1024 * 1024
 """Bytes of an answer that a reader keeps at most."""
-
 
 Owner = AnyOwner["Exchange"]
 """Who receives the exchanges of an app."""
@@ -42,7 +41,7 @@ def set_default_owner(find: Callable[[], Owner | None]) -> None:
     _default_owner = find
 
 
-class Exchange:
+class Exchange(Holding):
     """One provider call, from its request to the end of its response.
 
     Args:
@@ -73,7 +72,6 @@ class Exchange:
         "answer",
         "begun",
         "blocks",
-        "call",
         "call_annotations",
         "content",
         "content_encoding",
@@ -91,7 +89,6 @@ class Exchange:
         "reader",
         "received",
         "request",
-        "scope",
         "status",
         "terminated",
         "ticket",
@@ -114,10 +111,10 @@ class Exchange:
         self.module = module
         self.request = request
         self.call_annotations = annotations
-        self.scope: RequestScope | None = None if frame is None else frame.scope
+        scope = None if frame is None else frame.scope
+        super().__init__(scope)
         self._in_force = process_defaults if frame is None else frame.annotations
         self._known: Annotations | None = None
-        self.call = Call()
         self.reader: Reader | None = None
         self.status: int | None = None
         self.failure: str | None = None
@@ -138,17 +135,23 @@ class Exchange:
         self._first_completion: float | None = None
         self._ended: float | None = None
         current = override(self._in_force(), annotations)
-        if self.scope is None or self.scope.identified:
+        if scope is None or scope.identified:
             self._known = current
         self.inline = (current.report or owner.report) == "inline"
         if current.log_prompt_and_response:
             self.content = []
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
-        if self.scope is not None:
-            self.scope.add(self.call)
+        if scope is not None:
+            scope.add(self.call)
         _unfinished.add(ref(self, _unfinished.discard))
         self.begun = time()
         self._started = perf_counter()
+
+    def stand_alone(self) -> None:
+        """Keep nothing of the app's alive from here on, if it is known by now whom the call is for."""
+        if self._known is not None:
+            self._let_go()
+            self._in_force = process_defaults
 
     @property
     def annotations(self) -> Annotations:

@@ -81,19 +81,45 @@ class Observed:
     content: Content | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Report:
     """One report, in the shape of an item of `POST /api/v1/ingest/bulk`, which holds everything in its body.
 
     Args:
-        item: the item; its `category` and `provider_response_id` together make it idempotent.
+        item: the item; its `category` and `provider_response_id` together make it idempotent. Nobody changes it.
         module: the value of `xProxy-Instrumented-Module`.
         log_content: whether the service may keep request and response bodies.
     """
 
-    item: Mapping[str, Any]
-    module: str | None = None
-    log_content: bool = False
+    __slots__ = ("_item", "_log_content", "_module", "_packed")
+
+    def __init__(self, item: Mapping[str, Any], module: str | None = None, log_content: bool = False) -> None:
+        self._item = item
+        self._packed = b""
+        self._module = module
+        self._log_content = log_content
+
+    @property
+    def module(self) -> str | None:
+        """The SDK that made the call."""
+        return self._module
+
+    @property
+    def log_content(self) -> bool:
+        """Whether the service may keep request and response bodies."""
+        return self._log_content
+
+    @property
+    def item(self) -> Mapping[str, Any]:
+        """The item."""
+        item: Mapping[str, Any] = json.loads(self._packed) if self._packed else self._item
+        return item
+
+    def pack(self) -> None:
+        """Keep it as JSON only, which takes long to be looked into, and less room.
+
+        An item is a dozen of objects that the garbage collector goes through again and again while they wait.
+        """
+        self._packed, self._item = self.encoded(), {}
 
     @property
     def category(self) -> str:
@@ -112,7 +138,7 @@ class Report:
 
     def encoded(self) -> bytes:
         """Return the item as JSON."""
-        return encoded(self.item)
+        return self._packed or encoded(self._item)
 
     @classmethod
     def decoded(cls, item: bytes, module: str | None, *, log_content: bool) -> Self:

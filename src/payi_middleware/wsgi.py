@@ -78,6 +78,7 @@ class PayiWSGIMiddleware:
         limited = results is None and self.meter.settings.blocked_status is not None
         if limited and (answer := self._answer(scope, environ, start_response)):
             return answer
+        request.begin()
         outside = swap(InForce(Frame(scope)))
         try:
             body = self.app(environ, request.start if results is None else results)
@@ -130,7 +131,7 @@ class _Request:
     `tail` follows its body, if an event is to be added to it.
     """
 
-    __slots__ = ("_entry", "_environ", "_is_over", "_late", "_meter", "_scope", "_start", "tail")
+    __slots__ = ("_entry", "_environ", "_is_over", "_late", "_meter", "_presence", "_scope", "_start", "tail")
 
     def __init__(
         self, meter: Meter, scope: RequestScope, environ: WSGIEnvironment, start: StartResponse, late: Late | None
@@ -142,7 +143,12 @@ class _Request:
         self._late = late
         self._entry: Entry | None = None
         self._is_over = False
+        self._presence = meter.presence
         self.tail: EventTail | None = None
+
+    def begin(self) -> None:
+        """Count the request from here on until `end`."""
+        self._presence.come()
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         """Start the response, in the server's place."""
@@ -182,7 +188,11 @@ class _Request:
             self._scope.settle_identity()
         seconds = self._meter.settings.header_wait
         if seconds and self._meter.available and (due := self._scope.due):
-            wait(due, seconds)
+            self._presence.wait()
+            try:
+                wait(due, seconds)
+            finally:
+                self._presence.go_on()
 
     def last_event(self) -> bytes | None:
         """Return what follows the last byte of the body, if anything does."""
@@ -203,7 +213,9 @@ class _Request:
         if self._is_over:
             return
         self._is_over = True
+        self._presence.go()
         self._scope.close()
+        self._environ.pop(INCOMING_KEY, None)  # which refers to the environ, too
         if self._late is not None:
             self._late.end(self._scope, self._entry, self._environ)
 

@@ -24,6 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "limits",
         "proxying",
         "owner",
+        "holding",
         "recorder",
         "gatekeeping",
         "identifying",

@@ -337,6 +337,18 @@ def test_a_redaction_that_fails_lets_nothing_out() -> None:
         build_report(CALL, WHO, redact=redact)
 
 
+def test_a_report_that_is_packed_says_the_same() -> None:
+    item = {"category": "c", "resource": "\ud800", "units": {"text": {"input": 1}}, "provider_response_id": "r"}
+    report, packed = Report(item, "openai/3", log_content=True), Report(item, "openai/3", log_content=True)
+
+    packed.pack()
+
+    assert packed.item == report.item == item
+    assert packed.encoded() == report.encoded()
+    assert (packed.category, packed.provider_response_id, packed.size) == ("c", "r", report.size)
+    assert (packed.module, packed.log_content) == ("openai/3", True)
+
+
 def test_a_report_cannot_be_changed() -> None:
     report = Report({"category": "c"})
 

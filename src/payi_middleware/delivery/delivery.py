@@ -25,6 +25,7 @@ from payi_middleware.results import XproxyResult
 
 from .dispatcher import Dispatcher
 from .inbox import Inbox
+from .presence import Presence
 from .records import record_of
 from .senders import start_thread
 from .sinks import Sink, error_name
@@ -91,6 +92,7 @@ class Delivery:
             self._stats = Stats()
         self._pid = os.getpid()
         self._inbox = Inbox()
+        self.presence = Presence(self._inbox.hurry)
         self._starting = threading.Lock()
         self._weighing = threading.Lock()
         self._sinking = threading.Lock()
@@ -201,7 +203,9 @@ class Delivery:
             with self._weighing:
                 self._bytes += size
         pressed = 2 * self._bytes > self._queue_bytes or 2 * inbox.qsize() > self._queue_size
-        inbox.bring(exchange, wanted=self._wanted(exchange), pressed=pressed)
+        if not (wanted := self._wanted(exchange)):
+            exchange.stand_alone()
+        inbox.bring(exchange, wanted=wanted, pressed=pressed)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
         if not finalising and (self._bytes > self._queue_bytes or inbox.qsize() > self._queue_size or self._unweighed):

@@ -39,8 +39,7 @@ _CHORES, _ADOPTION = 1.0, 60.0
 """Seconds between two turns of writing the spool to the disk, and of looking for what ended processes have left."""
 _LINGER, _COMPANY = 0.25, 50
 """Seconds that a report nobody waits for waits for others to be sent with, and how many of them are enough."""
-_BULK_BYTES = 1024 * 1024
-_PARALLEL_BULKS = 2
+_BULK_BYTES, _PARALLEL_BULKS = 1024 * 1024, 2
 _QUICK = 0.01
 """Seconds: while they take no longer, they go one after the other, which takes less of the interpreter's time."""
 _TOLD = 100
@@ -151,7 +150,7 @@ class Dispatcher:
             self._take_exchange(item)
         elif isinstance(item, Nudge):
             self._inbox.heard()
-            self._gathering.nudge(monotonic(), wanted=item.wanted)
+            self._gathering.nudge(monotonic(), wanted=item.wanted, at_once=item.at_once)
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
@@ -192,8 +191,11 @@ class Dispatcher:
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
         self.stock.reading = exchange.recorded
+        wanted = self._wanted(exchange)
         try:
             report = self._build(exchange)
+            if report and not (wanted and self._sink and self._sink.tells_results is False):  # which looks into it
+                report.pack()
         except BaseException as error:  # noqa: BLE001 - the app's own `redact` may raise anything
             self.stock.leave_out()
             self.stock.drop(exchange, error)
@@ -206,7 +208,6 @@ class Dispatcher:
             return
         self._taken += 1
         exchange.let_go()
-        wanted = self._wanted(exchange)
         self.stock.add(Pending(self._taken, exchange, report, wanted, report.size, exchange.recorded))
 
     # --- what is sent next ------------------------------------------------------------------------------------------
@@ -250,7 +251,7 @@ class Dispatcher:
         while self.stock.waiting and len(pending) < most and size < _BULK_BYTES:
             pending.append(self.stock.pop())
             size += pending[-1].size
-        return Job(pending)
+        return Job(pending, results=any(one.exchange.is_watched for one in pending))
 
     def _from_backlog(self) -> Job | None:
         if not self.stock.in_backlog or self._reading_backlog:

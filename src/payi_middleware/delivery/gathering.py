@@ -31,9 +31,15 @@ class Gathering:
         strain = max(0.0, (self._busy - _AT_EASE) / (1.0 - _AT_EASE))
         return _MOMENT + strain * (_LONGEST - _MOMENT)
 
-    def nudge(self, now: float, *, wanted: bool) -> None:
-        """Something has come; `wanted` where somebody may wait for its result."""
-        due = max(now, self._last + self.moment) if wanted else now + _UNWANTED
+    def nudge(self, now: float, *, wanted: bool, at_once: bool = False) -> None:
+        """Something has come.
+
+        Args:
+            wanted: somebody may wait for its result.
+            at_once: and nobody does anything else.
+        """
+        soon = now if at_once else max(now, self._last + self.moment)
+        due = soon if wanted else now + _UNWANTED
         self.due = min(due, self.due or due)
 
     def is_due(self, now: float) -> bool:

@@ -16,7 +16,7 @@ from .work import Barrier, Done, Nudge, Opening, Stop
 __all__ = ["Inbox", "Item"]
 
 Item = Exchange | Barrier | Nudge | Opening | Stop | Done
-_NUDGE, _HURRY = Nudge(wanted=False), Nudge(wanted=True)
+_NUDGE, _HURRY, _NOW = Nudge(wanted=False), Nudge(wanted=True), Nudge(wanted=True, at_once=True)
 _AT_ONCE = 256
 """Threads that may be putting exchanges at the same moment without any of them being overlooked."""
 
@@ -56,6 +56,11 @@ class Inbox(queue.SimpleQueue[Item]):
         elif not self._nudged:
             self._nudged = True
             self._nudge(_NUDGE)
+
+    def hurry(self) -> None:
+        """Have what lies beside the queue read at once."""
+        if self._beside:
+            self._nudge(_NOW)
 
     def _nudge(self, nudge: Nudge) -> None:
         self._nudges.append(nudge)

@@ -108,7 +108,7 @@ class Senders:
             for pending, outcome in zip(job.pending, outcomes, strict=False):
                 if isinstance(outcome, XproxyResult):
                     pending.settle(outcome)
-                elif outcome is None:
+                elif outcome is None and pending.exchange.is_watched:
                     self._ask_later(pending)
         finally:
             self._report(Done(job, outcomes))

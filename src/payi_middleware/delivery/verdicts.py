@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import time
 
 from payi_middleware.exceptions import IngestError, IngestRefusedError
@@ -67,7 +67,7 @@ def _without_limits(report: Report, attempts: int, refused: tuple[str, ...]) -> 
         item["limit_ids"] = kept
     names = ", ".join(gone)
     warning = f"not counted against {names}: a block limit takes no report of a call that was made already"
-    return Again(replace(report, item=item), attempts, warning=warning)
+    return Again(Report(item, report.module, report.log_content), attempts, warning=warning)
 
 
 def dead_letter(row: Row, error: IngestError) -> DeadLetter:

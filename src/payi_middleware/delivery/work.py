@@ -35,9 +35,15 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Word that exchanges lie beside the queue; `wanted` where somebody may wait for the result of one."""
+    """Word that exchanges lie beside the queue.
+
+    Args:
+        wanted: somebody may wait for the result of one.
+        at_once: nobody does anything else than wait.
+    """
 
     wanted: bool
+    at_once: bool = False
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ class RequestIdentity:
         incoming: the request; nothing is read from it before the first `settle`.
     """
 
-    __slots__ = ("_annotations", "_answers", "_entries", "_incoming", "_left", "_news", "_turn")
+    __slots__ = ("__weakref__", "_annotations", "_answers", "_entries", "_incoming", "_left", "_news", "_turn")
 
     def __init__(self, entries: tuple[Entry, ...], incoming: Incoming) -> None:
         self._entries = self._left = entries

@@ -1,0 +1,63 @@
+"""What the record of a provider call has of the app's: kept alive until the call has ended, and then only if need be.
+
+The report of a call may be delivered long after. By then the app may have dropped whatever leads to the call, so that
+nobody can ask for its result any more, and neither need we.
+"""
+
+from __future__ import annotations
+
+from weakref import ref
+
+from .calls import Call
+from .context import RequestScope
+
+__all__ = ["Holding"]
+
+
+class Holding:
+    """Hold a call, and what it is made in.
+
+    Args:
+        scope: the web request or the block that the call is made in, if there is one.
+    """
+
+    __slots__ = ("_call", "_call_ref", "_scope", "_scope_ref")
+
+    def __init__(self, scope: RequestScope | None) -> None:
+        self._call: Call | None = Call()
+        self._scope = scope
+        self._call_ref: ref[Call] | None = None
+        self._scope_ref: ref[RequestScope] | None = None
+
+    @property
+    def call(self) -> Call:
+        """The call as whoever made it sees it; where nobody has it any more, one that nobody will see."""
+        call = self._call
+        if call is None and self._call_ref is not None:
+            call = self._call_ref()
+        return Call() if call is None else call
+
+    @property
+    def scope(self) -> RequestScope | None:
+        """The web request or the block that the call is made in, as long as anybody has that."""
+        scope = self._scope
+        if scope is None and self._scope_ref is not None:
+            scope = self._scope_ref()
+        return scope
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody can still ask what the call has cost."""
+        if self._call_ref is None:
+            return True
+        return self._call_ref() is not None or self.scope is not None
+
+    def _let_go(self) -> None:
+        """Keep neither alive."""
+        call, scope = self._call, self._scope
+        if call is None:
+            return
+        if scope is not None:
+            self._scope_ref = ref(scope)
+        self._call_ref = ref(call)
+        self._call = self._scope = None
