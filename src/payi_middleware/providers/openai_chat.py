@@ -24,7 +24,6 @@ from .wire import each_event, each_named_event, shorten
 __all__ = ["OpenAIChat"]
 
 _EVENT_LIMIT = 16_384
-_DULL_LIMIT = 4_096
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _COUNTED = re.compile(rb'_tokens"\s*:\s*"?[1-9]')
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')  # some hosts send an empty one with every delta
@@ -112,7 +111,7 @@ class OpenAIChat:
         return False
 
     def _skip(self, block: bytes) -> bool:
-        if len(block) <= _DULL_LIMIT:
+        if len(block) <= _EVENT_LIMIT:
             self._echo.learn(block)
             self._dull = block
         return False
