@@ -136,11 +136,11 @@ class _Request:
             elif self._meter.settings.blocked_status is not None and await self._answered():
                 return
         unbind = bind(Frame(self._request))
-        self._presence.come()
+        self._presence.come(self)
         try:
             await app(self._scope, receive, send)
         finally:
-            self._presence.go()
+            self._presence.go(self)
             unbind()
             self._request.close()
             if self._late is not None:
@@ -238,11 +238,11 @@ class _Request:
     async def _wait(self) -> None:
         seconds = self._meter.settings.header_wait
         if seconds and self._meter.available and (due := self._request.due):
-            self._presence.wait()
+            self._presence.wait(self)
             try:
                 await await_settled(due, seconds)
             finally:
-                self._presence.go_on()
+                self._presence.go_on(self)
 
 
 class AsgiIncoming:

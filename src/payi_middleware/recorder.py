@@ -288,8 +288,8 @@ class Exchange(Holding):
 
     def settle(self, result: XproxyResult) -> None:
         """Take the result that the proxy has told."""
-        if self.scope is not None:
-            self.scope.last_result = result
+        if (scope := self.scope) is not None:
+            scope.last_result = result
         self.call.due = True
         self.call.settle(result)
 
@@ -317,8 +317,8 @@ class Exchange(Holding):
 
     def withdraw(self) -> None:
         """Take the call back from the request that made it: it has nothing to report."""
-        if self.scope is not None:
-            self.scope.remove(self.call)
+        if (scope := self.scope) is not None:
+            scope.remove(self.call)
         self.call.settle(None)
 
     @property

@@ -148,7 +148,7 @@ class _Request:
 
     def begin(self) -> None:
         """Count the request from here on until `end`."""
-        self._presence.come()
+        self._presence.come(self)
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         """Start the response, in the server's place."""
@@ -188,11 +188,11 @@ class _Request:
             self._scope.settle_identity()
         seconds = self._meter.settings.header_wait
         if seconds and self._meter.available and (due := self._scope.due):
-            self._presence.wait()
+            self._presence.wait(self)
             try:
                 wait(due, seconds)
             finally:
-                self._presence.go_on()
+                self._presence.go_on(self)
 
     def last_event(self) -> bytes | None:
         """Return what follows the last byte of the body, if anything does."""
@@ -213,7 +213,7 @@ class _Request:
         if self._is_over:
             return
         self._is_over = True
-        self._presence.go()
+        self._presence.go(self)
         self._scope.close()
         self._environ.pop(INCOMING_KEY, None)  # which refers to the environ, too
         if self._late is not None:

@@ -15,42 +15,45 @@ def presence() -> tuple[Presence, list[bool]]:
     return Presence(lambda: hurried.append(True)), hurried
 
 
+ALICE, BOB, CAROL = object(), object(), object()
+
+
 def test_the_only_request_has_it_hurried_as_soon_as_it_waits() -> None:
     requests, hurried = presence()
-    requests.come()
+    requests.come(ALICE)
     assert hurried == []
-    requests.wait()
+    requests.wait(ALICE)
     assert hurried == [True]
 
 
 def test_as_long_as_one_request_does_something_else_the_others_wait_for_its_calls() -> None:
     requests, hurried = presence()
-    for _ in range(3):
-        requests.come()
-    requests.wait()
-    requests.wait()
+    for request in (ALICE, BOB, CAROL):
+        requests.come(request)
+    requests.wait(ALICE)
+    requests.wait(BOB)
     assert hurried == []
-    requests.wait()
+    requests.wait(CAROL)
     assert hurried == [True]
 
 
 def test_where_the_last_one_that_does_something_else_ends_the_others_wait_for_nobody() -> None:
     requests, hurried = presence()
-    requests.come()
-    requests.come()
-    requests.wait()
-    requests.go()
+    requests.come(ALICE)
+    requests.come(BOB)
+    requests.wait(ALICE)
+    requests.go(BOB)
     assert hurried == [True]
 
 
 def test_where_none_waits_nothing_is_hurried() -> None:
     requests, hurried = presence()
-    requests.come()
-    requests.wait()
-    requests.go_on()
-    requests.go()
-    requests.come()
-    requests.go()
+    requests.come(ALICE)
+    requests.wait(ALICE)
+    requests.go_on(ALICE)
+    requests.go(ALICE)
+    requests.come(BOB)
+    requests.go(BOB)
     assert hurried == [True]
 
 

@@ -92,7 +92,7 @@ class Delivery:
             self._stats = Stats()
         self._pid = os.getpid()
         self._inbox = Inbox()
-        self.presence = Presence(self._inbox.hurry)
+        self._presence = Presence(self._inbox.hurry)
         self._starting = threading.Lock()
         self._weighing = threading.Lock()
         self._sinking = threading.Lock()
@@ -105,6 +105,13 @@ class Delivery:
         self._dispatcher = None
 
     # --- on the app's threads ---------------------------------------------------------------------------------------
+
+    @property
+    def presence(self) -> Presence:
+        """The web requests that are served."""
+        if self._pid != os.getpid():
+            self._reset()
+        return self._presence
 
     def expect(self) -> None:
         """Make sure that a thread runs, since a finaliser that hands over an exchange must not start one."""

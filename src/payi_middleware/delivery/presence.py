@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 
 __all__ = ["Presence"]
 
@@ -20,31 +19,29 @@ class Presence:
 
     def __init__(self, hurry: Callable[[], None]) -> None:
         self._hurry = hurry
-        self._lock = Lock()
-        self._served = self._waiting = 0
+        # Sets, as each use of them is one operation: a lock may be held at a fork, and would be for ever in the child.
+        self._served: set[int] = set()
+        self._waiting: set[int] = set()
 
-    def come(self) -> None:
+    def come(self, request: object) -> None:
         """A request begins."""
-        with self._lock:
-            self._served += 1
+        self._served.add(id(request))
 
-    def go(self) -> None:
+    def go(self, request: object) -> None:
         """A request ends."""
-        with self._lock:
-            self._served -= 1
-            still = 0 < self._waiting >= self._served
-        if still:
-            self._hurry()
+        self._served.discard(id(request))
+        if self._waiting:
+            self._look()
 
-    def wait(self) -> None:
+    def wait(self, request: object) -> None:
         """A request begins to wait for results."""
-        with self._lock:
-            self._waiting += 1
-            still = self._waiting >= self._served
-        if still:
-            self._hurry()
+        self._waiting.add(id(request))
+        self._look()
 
-    def go_on(self) -> None:
+    def go_on(self, request: object) -> None:
         """It waits no longer."""
-        with self._lock:
-            self._waiting -= 1
+        self._waiting.discard(id(request))
+
+    def _look(self) -> None:
+        if len(self._waiting) >= len(self._served):
+            self._hurry()

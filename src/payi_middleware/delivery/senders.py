@@ -106,12 +106,18 @@ class Senders:
         outcomes = self._outcomes(job)
         try:
             for pending, outcome in zip(job.pending, outcomes, strict=False):
-                if isinstance(outcome, XproxyResult):
-                    pending.settle(outcome)
-                elif outcome is None and pending.exchange.is_watched:
-                    self._ask_later(pending)
+                self._tell(pending, outcome)
         finally:
             self._report(Done(job, outcomes))
+
+    def _tell(self, pending: Pending, outcome: Outcome) -> None:
+        try:
+            if isinstance(outcome, XproxyResult):
+                pending.settle(outcome)
+            elif outcome is None and pending.exchange.is_watched:
+                self._ask_later(pending)
+        except Exception as error:  # noqa: BLE001 - the others are told all the same
+            warn("delivery", "Delivering reports went wrong: %s", type(error).__name__)
 
     def _outcomes(self, job: Job) -> list[Outcome]:
         try:

@@ -97,8 +97,8 @@ class Pending:
         """Tell the call what became of it."""
         if result is not None:
             result = with_warnings(result, self.warnings)
-            if self.exchange.scope is not None:
-                self.exchange.scope.last_result = result
+            if (scope := self.exchange.scope) is not None:  # read once: the app may let go of it at any moment
+                scope.last_result = result
         self.exchange.call.settle(result, error)
 
 

@@ -58,14 +58,17 @@ class Bookkeeper:
 
     def _turn(self) -> None:
         days_are_due = monotonic() >= self._next_days
-        if days_are_due:
-            self._next_days = monotonic() + _DAYS_EVERY
-        failures = []
+        failures: list[Exception] = []
         for application_id, waiting in self._ledger.unfolded_by_application().items():
+            if self._ended.is_set():
+                break
             try:
                 self._add_up(self._ledger.of(application_id), waiting, days_are_due=days_are_due)
             except Exception as error:  # noqa: BLE001 - the others' shall not wait for what one has booked
                 failures.append(error)
+                self._ledger.check()  # or it is the database, and nobody's fault
+        if days_are_due:
+            self._next_days = monotonic() + _DAYS_EVERY
         self._tidy()
         if failures:
             raise failures[0]

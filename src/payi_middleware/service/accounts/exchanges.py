@@ -32,7 +32,7 @@ def exchange_in(item: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: item[name] for name in FIELDS if item.get(name) not in (None, "", [])}
     for name, value in told.items():
         if name in _LISTS:
-            _check_named(name, value)
+            told[name] = _named(name, value)
         elif not (isinstance(value, str) or (name == _ANSWER and _is_texts(value))):
             raise invalid(f"{name} must be a text{' or a list of texts' if name == _ANSWER else ''}")
     return told
@@ -42,19 +42,20 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
-def _check_named(name: str, value: Any) -> None:
+def _named(name: str, value: Any) -> list[dict[str, Any]]:
     other = _LISTS[name]
     if not isinstance(value, list | tuple) or not all(
         isinstance(one, Mapping) and isinstance(one.get("name"), str) and isinstance(one.get(other), str | None)
         for one in value
     ):
         raise invalid(f"{name} must be a list of objects with a name and, if any, {other}, which are texts")
+    return [{key: one[key] for key in ("name", other) if key in one} for one in value]
 
 
 def without_content(exchange: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of an exchange where logging is disabled: where it went, and the functions' names."""
+    """Return what is kept of these fields where logging is disabled: where it went, and the functions' names."""
     kept = {name: told for name, told in exchange.items() if not name.endswith(_CONTENT)}
-    if (calls := kept.get(_FUNCTION_CALLS)) is not None:
+    if isinstance(calls := kept.get(_FUNCTION_CALLS), list | tuple):
         # What the model wrote is in the arguments. Pay-i's own SDK sends them whether or not logging is disabled.
-        kept[_FUNCTION_CALLS] = [{"name": call["name"]} for call in calls]
+        kept[_FUNCTION_CALLS] = [{"name": call.get("name")} if isinstance(call, Mapping) else call for call in calls]
     return kept

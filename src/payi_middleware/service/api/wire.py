@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from payi_middleware.service.accounts.exchanges import FIELDS, exchange_in, without_content
+from payi_middleware.service.accounts.exchanges import FIELDS, without_content
 from payi_middleware.service.errors import invalid
 
 _TEXTS = {
@@ -52,7 +52,7 @@ def ingest_item(body: Any, headers: Mapping[str, str], query_id: str | None) -> 
     if query_id and not item.get("provider_response_id"):
         item["provider_response_id"] = query_id
     if headers.get(_LOGGING_DISABLE) == "True":
-        kept = without_content(exchange_in(item))
+        kept = without_content({name: item[name] for name in FIELDS if name in item})
         item = {name: value for name, value in item.items() if name not in FIELDS} | kept
     return item
 
