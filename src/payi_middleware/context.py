@@ -269,7 +269,7 @@ class Frame:
         self.scope = scope
         self.layer = layer
         self.parent = parent
-        self._identifications = scope.identifications  # a call may be made from here when the request is over
+        self._identifications = scope.identifications  # kept alive for calls that are made when the request is over
         self._made_up: str | None = None
         self._cache: tuple[Annotations, Annotations] | None = None
 

@@ -114,6 +114,7 @@ class PayiWSGIMiddleware:
             headers = exposing(headers)
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         scope.close()
+        environ.pop(INCOMING_KEY, None)
         if self._late is not None:
             self._late.refuse(refused(limit_ids), environ)
         return [body]
