@@ -8,7 +8,7 @@ from typing import Any
 
 from .blocking import blocked_answer, refused
 from .calls import await_settled
-from .context import Frame, RequestScope, bind
+from .context import Frame, RequestScope, put_in_force
 from .exceptions import ConfigurationError
 from .identity import Identity, Source
 from .identity.request import loop_runs_here
@@ -115,6 +115,8 @@ class PayiMiddleware:
 class _Request:
     """One http request or websocket connection."""
 
+    __slots__ = ("_ending", "_entry", "_late", "_meter", "_presence", "_request", "_scope", "_send")
+
     def __init__(self, meter: Meter, identity: Identity, late: Late | None, scope: Scope, send: Send) -> None:
         self._meter = meter
         self._late = late
@@ -129,28 +131,30 @@ class _Request:
         scope.setdefault("state", {})["payi"] = self._request
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
-        send = self._send_decorated
+        late = self._late
+        told = self._meter.tells_results
+        send: Send = self._send_decorated if told else self._send
         if self._scope["type"] == "http":
-            if (answer := self._results()) is not None:
+            if late is not None and (answer := self._results(late)) is not None:
                 send = answer.send
             elif self._meter.settings.blocked_status is not None and await self._answered():
                 return
-        unbind = bind(Frame(self._request))
-        self._presence.come(self)
+        in_force = put_in_force(Frame(self._request))
+        if told:
+            self._presence.come(self)
         try:
             await app(self._scope, receive, send)
         finally:
-            self._presence.go(self)
-            unbind()
+            if told:
+                self._presence.go(self)
+            in_force.take_off()
             self._request.close()
-            if self._late is not None:
-                await self._late.aend(self._request, self._entry, self._scope)
+            if late is not None:
+                await late.aend(self._request, self._entry, self._scope)
 
-    def _results(self) -> AsgiAnswer | None:
+    def _results(self, late: Late) -> AsgiAnswer | None:
         """Return what answers the request, if it asks what an earlier one cost."""
-        late, scope = self._late, self._scope
-        if late is None:
-            return None
+        scope = self._scope
         asked = late.asked_id(scope["method"], scope.get("root_path", ""), scope["path"])
         return None if asked is None else AsgiAnswer(late, asked, self._request, self._send)
 
@@ -248,12 +252,10 @@ class _Request:
 class AsgiIncoming:
     """One request as the identity sources see it. What inner layers fill in is read when it is asked for."""
 
-    __slots__ = ("_headers", "_read", "original")
+    __slots__ = ("original",)
 
     def __init__(self, scope: Any) -> None:
         self.original = scope
-        self._read: list[Any] = []
-        self._headers: dict[bytes, bytes] = {}
 
     @property
     def peer(self) -> str | None:
@@ -263,17 +265,17 @@ class AsgiIncoming:
 
     def header(self, name: str) -> str | None:
         """The first value of a request header."""
-        headers = list(self.original["headers"])
-        if headers != self._read:  # an inner layer may have put another value in an old one's place
-            self._read = headers
-            self._headers = {key.lower(): value for key, value in reversed(headers)}
-        value = self._headers.get(_key(name))
-        return None if value is None else decode_header(value)
+        wanted = _key(name)
+        length = len(wanted)
+        for key, value in self.original["headers"]:
+            if key == wanted or (len(key) == length and key.lower() == wanted):
+                return decode_header(value)
+        return None
 
     def mentions(self, prefix: str) -> bool:
         """Whether there are headers whose names begin like this."""
-        start = prefix.encode("latin-1")
-        return any(name[: len(start)].lower() == start for name, _ in self.original["headers"])
+        names = b"\n".join([b"", *[name for name, _ in self.original["headers"]]])
+        return b"\n" + _key(prefix) in names.lower()
 
     @property
     def user(self) -> object | None:

@@ -94,6 +94,9 @@ class _OfThePast:
             self._annotations = identification.annotations
 
 
+_NOT_ANNOTATED = (NOTHING, NOTHING)
+
+
 class RequestScope:
     """Everything that belongs to one web request, from its first byte to the end of its body and background tasks.
 
@@ -103,12 +106,14 @@ class RequestScope:
         owner: who made this scope and receives the exchanges recorded in it; opaque here.
     """
 
+    # There is one for each request, and what each refers to is looked at again and again by the garbage collector: no
+    # list, lock or tuple is made before there is something to put into it.
+
     __slots__ = (
         "__weakref__",
         "_annotated",
         "_cache",
         "_defaults",
-        "_lock",
         "_made_up",
         "_parked",
         "closed",
@@ -122,14 +127,13 @@ class RequestScope:
         self._defaults = defaults
         self.owner = owner
         self.closed = False
-        self._parked: list[Callable[[], None]] = []
+        self._parked: list[Callable[[], None]] | None = None
         self.identifications: list[Identification] = []
         self.last_result: XproxyResult | None = None
         self._cache: tuple[tuple[Annotations, ...], Annotations] | None = None
-        self._annotated = (NOTHING, NOTHING)
+        self._annotated = _NOT_ANNOTATED
         self._made_up: str | None = None
         self.tally = Tally()
-        self._lock = self.tally.lock
 
     def annotate(self, layer: Annotations = NOTHING, /, **annotations: Any) -> None:
         """Amend the request: what is named here wins over the identity sources.
@@ -139,7 +143,7 @@ class RequestScope:
             **annotations: or as the fields of `Annotations`.
         """
         layer = Annotations(**annotations) if annotations else layer
-        with self._lock:
+        with self.tally.lock:
             if layer.use_case_name and layer.use_case_name != self._annotated[1].use_case_name:
                 self._made_up = None
             self._annotated = _amended(*self._annotated, layer)
@@ -147,6 +151,12 @@ class RequestScope:
     def annotations(self) -> Annotations:
         """What the request as a whole is annotated with at this moment."""
         defaults = _defaults if self._defaults is None else self._defaults
+        if defaults is NOTHING and self._annotated is _NOT_ANNOTATED:
+            for identification in self.identifications:
+                if identification.annotations is not NOTHING:
+                    break
+            else:
+                return NOTHING
         layers = (defaults, *[identification.annotations for identification in self.identifications], *self._annotated)
         if self._cache is None or self._cache[0] != layers:
             result = NOTHING
@@ -174,36 +184,46 @@ class RequestScope:
     @property
     def identified(self) -> bool:
         """Whether every identity source has been asked, or the request is over and none will be asked any more."""
-        return self.closed or not any(identification.pending for identification in self.identifications)
+        if not self.closed:
+            for identification in self.identifications:
+                if identification.pending:
+                    return False
+        return True
 
     def settle_identity(self) -> None:
         """Ask the identity sources that can be asked from here without waiting on an event loop."""
         for identification in self.identifications:
             identification.settle()
-        self._unpark()
+        if self._parked:
+            self._unpark()
 
     async def asettle_identity(self) -> None:
         """Ask all identity sources."""
         for identification in self.identifications:
             await identification.asettle()
-        self._unpark()
+        if self._parked:
+            self._unpark()
 
     def when_identified(self, resume: Callable[[], None]) -> None:
         """Run `resume` once every identity source has been asked, at the latest when the request is over."""
+        with self.tally.lock:
+            if self._parked is None:
+                self._parked = []
         self._parked.append(resume)
         self._unpark()
 
     def close(self) -> None:
         """End the request: nobody else will be asked who made it."""
         over, self.closed = self.closed, True
-        self._unpark()
+        if self._parked:
+            self._unpark()
         if not over:
             self.identifications = [_OfThePast(identification) for identification in self.identifications]
 
     def _unpark(self) -> None:
-        while self._parked and self.identified:
+        while (parked := self._parked) and self.identified:
             with suppress(IndexError):
-                self._parked.pop()()
+                parked.pop()()
 
     def add(self, call: Call) -> None:
         """Count a provider call as this request's."""
@@ -289,14 +309,42 @@ class Frame:
 
 
 class InForce:
-    """A frame that was put in force, and what was put in force before it: an immutable stack, one in each context."""
+    """A frame that was put in force, and what was put in force before it: an immutable stack, one in each context.
 
-    __slots__ = ("below", "binding", "frame")
+    Args:
+        frame: the frame.
+        below: what is in force without it.
+        binding: the entry that this one stands for, since something below it was taken off.
+    """
 
-    def __init__(self, frame: Frame | None, below: InForce | None = None, binding: object = None) -> None:
+    __slots__ = ("_binding", "below", "frame")
+
+    def __init__(self, frame: Frame | None, below: InForce | None = None, binding: InForce | None = None) -> None:
         self.frame = frame
         self.below = below
-        self.binding = binding
+        self._binding = binding
+
+    @property
+    def binding(self) -> InForce:
+        """What `put_in_force` has returned."""
+        return self if self._binding is None else self._binding
+
+    def take_off(self) -> None:
+        """Take it off this context's stack: see `bind`."""
+        entry = _top()
+        if entry is self:
+            attach(set_value(_KEY, self.below))
+            return
+        above: list[InForce] = []
+        while entry is not None and entry.binding is not self:
+            above.append(entry)
+            entry = entry.below
+        if entry is None:
+            return
+        rest = entry.below
+        for kept in reversed(above):
+            rest = InForce(kept.frame, rest, kept.binding)
+        attach(set_value(_KEY, rest))
 
 
 def _top() -> InForce | None:
@@ -321,6 +369,13 @@ def swap(inside: InForce | None) -> InForce | None:
     return outside
 
 
+def put_in_force(frame: Frame | None) -> InForce:
+    """Put a frame in force, and return what takes it off again: see `bind`."""
+    entry = InForce(frame, _top())
+    attach(set_value(_KEY, entry))
+    return entry
+
+
 def bind(frame: Frame | None) -> Callable[[], None]:
     """Put a frame in force and return how to take it off again.
 
@@ -328,20 +383,4 @@ def bind(frame: Frame | None) -> Callable[[], None]:
     another context than the one they began in, where a token is refused. There, nothing is done. Nor need the last
     one come off first: two generators that hold a block each end in any order, and what is left stays in force.
     """
-    binding = object()
-    attach(set_value(_KEY, InForce(frame, _top(), binding)))
-
-    def unbind() -> None:
-        above: list[InForce] = []
-        entry = _top()
-        while entry is not None and entry.binding is not binding:
-            above.append(entry)
-            entry = entry.below
-        if entry is None:
-            return
-        rest = entry.below
-        for kept in reversed(above):
-            rest = InForce(kept.frame, rest, kept.binding)
-        attach(set_value(_KEY, rest))
-
-    return unbind
+    return put_in_force(frame).take_off

@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._tells_results = settings.tells_results
+        self.tells_results = settings.tells_results
         self.defaults: Annotations = settings.default_annotations()
         self._control: Control | None = None
         if settings.redis_url is not None:
@@ -254,7 +254,7 @@ class Meter:
         return report, observed.timing.ended.timestamp()
 
     def _is_wanted(self, exchange: Exchange) -> bool:
-        return exchange.inline or exchange.limited or self._tells_results
+        return exchange.inline or exchange.limited or self.tells_results
 
     def _open_home(self) -> Home:
         settings = self.settings

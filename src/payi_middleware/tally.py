@@ -5,14 +5,16 @@ It knows nothing of the request itself, so that it may be kept when the request 
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
+from threading import Lock
 
 from .calls import Call
+from .forks import ForkSafeLock
 from .results import Summary, summarise
 
 __all__ = ["Tally"]
 
+_making = ForkSafeLock()
 _KEPT_CALLS, _KEPT_POSTPONED = 128, 1024
 """Calls of one request that are kept singly; a long-lived websocket's older ones are folded into totals. In an outage
 that takes those whose results nobody waits for any more, too: they are counted, and their results are not.
@@ -20,16 +22,25 @@ that takes those whose results nobody waits for any more, too: they are counted,
 
 
 class Tally:
-    """Counts calls, from any thread. `lock` keeps two from adding up at once; the request shares it."""
+    """Counts calls, from any thread."""
 
-    __slots__ = ("_calls", "_earlier", "_earlier_calls", "_fold_at", "lock")
+    __slots__ = ("_calls", "_earlier", "_earlier_calls", "_fold_at", "_lock")
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
         self._earlier: Summary | None = None
         self._earlier_calls = 0
         self._fold_at = _KEPT_CALLS
-        self.lock = threading.Lock()
+        self._lock: Lock | None = None
+
+    @property
+    def lock(self) -> Lock:
+        """What keeps two from adding up at once; the request shares it. Most requests need none, and make none."""
+        if self._lock is None:
+            with _making:
+                if self._lock is None:
+                    self._lock = Lock()
+        return self._lock
 
     def add(self, call: Call) -> None:
         """Count a call."""

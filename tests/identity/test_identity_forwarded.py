@@ -206,7 +206,7 @@ def test_the_verdict_on_a_peer_is_remembered_within_bounds() -> None:
     for number in range(3000):
         identity.of(WebRequest(EVERYTHING, peer=f"203.0.{number // 256}.{number % 256}")).settle()
 
-    trusts = identity._entries[0].trusts
+    trusts = identity._entries.each[0].trusts
     assert trusts.cache_info().currsize == 1024  # type: ignore[attr-defined]
 
 

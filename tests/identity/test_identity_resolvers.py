@@ -317,13 +317,23 @@ def test_threads_that_settle_at_once_ask_once_and_both_see_the_answer() -> None:
 
 def test_a_thread_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(request_module, "PATIENCE", 0.01)
-    identity = asking(lambda incoming: "alice")
+    asked, answer = threading.Event(), threading.Event()
 
-    with identity._turn:
-        identity.settle()
-        assert identity.annotations is NOTHING
-        assert "goes on without" in caplog.text
+    def lookup(incoming: Incoming) -> str:
+        asked.set()
+        assert answer.wait(30)
+        return "alice"
+
+    identity = asking(lookup)
+    first = threading.Thread(target=identity.settle)
+    first.start()
+    assert asked.wait(30)
+
     identity.settle()
+    assert identity.annotations is NOTHING
+    assert "goes on without" in caplog.text
+    answer.set()
+    first.join()
 
     assert identity.annotations.user_id == "alice"
 

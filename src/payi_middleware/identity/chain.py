@@ -8,7 +8,7 @@ from typing import Any
 from payi_middleware.exceptions import ConfigurationError
 from payi_middleware.settings import Settings
 
-from .entry import make_entry
+from .entry import Entries, make_entry
 from .forwarded import Headers
 from .incoming import Incoming, Source
 from .peers import peer_check
@@ -46,7 +46,7 @@ class Identity:
             )
             for source in sources
         ]
-        self._entries = tuple(sorted(entries, key=lambda entry: -entry.trust))
+        self._entries = Entries(sorted(entries, key=lambda entry: -entry.trust))
 
     def of(self, incoming: Incoming) -> RequestIdentity:
         """Begin a web request; nothing is read from it yet."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -47,6 +47,7 @@ class Entry:
         own: whether it is the app's own code, which may make calls of its own.
         trusts: whether a direct peer may vouch for a user.
         max_length: characters that a value may have.
+        vouched: whether the direct peer has to vouch for what this source reads.
     """
 
     name: str
@@ -57,10 +58,14 @@ class Entry:
     own: bool
     trusts: Callable[[str | None], bool]
     max_length: int
+    vouched: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vouched", self.trust == Trust.PROXY)  # an enum's members take long to be compared
 
     def admits(self, incoming: Incoming) -> bool:
         """Whether this request's direct peer may be believed in what this source reads."""
-        return self.trust != Trust.PROXY or self.trusts(incoming.peer)
+        return not self.vouched or self.trusts(incoming.peer)
 
     def understand(self, answer: object) -> dict[str, Any]:
         """Read a source's answer into what it names, by field.
@@ -71,7 +76,7 @@ class Entry:
         named = fit(_annotations(answer), self.name, self.max_length)
         if self.trust >= Trust.VERIFIED:
             return named
-        return {field: value for field, value in named.items() if field in _FOR_CLIENTS}
+        return {name: value for name, value in named.items() if name in _FOR_CLIENTS}
 
     def failed(self, error: Exception) -> None:
         """Say that the source was skipped."""
@@ -81,6 +86,32 @@ class Entry:
             self.name,
             type(error).__name__,
         )
+
+
+class Entries:
+    """Sources in the order of trust: all of an app, or those of them that are still to be asked of one request.
+
+    Args:
+        each: the sources.
+    """
+
+    __slots__ = ("_less", "awaited", "each", "own")
+
+    def __init__(self, each: Iterable[Entry]) -> None:
+        self.each = tuple(each)
+        self.awaited = tuple(entry for entry in self.each if entry.awaits)
+        self.own = any(entry.own for entry in self.each)
+        self._less: dict[Entry, Entries] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.each)
+
+    def without(self, entry: Entry) -> Entries:
+        """Return the others; the same object each time, as requests are many and sources are few."""
+        less = self._less.get(entry)
+        if less is None:
+            less = self._less[entry] = Entries(other for other in self.each if other is not entry)
+        return less
 
 
 def _annotations(answer: object) -> Annotations:

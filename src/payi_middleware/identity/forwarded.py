@@ -89,9 +89,11 @@ class Headers:
         layer = NOTHING
         if self.xproxy and incoming.mentions(CALL_PREFIX):  # or each of them would be looked for in each request
             layer = read_annotations(lambda name: _xproxy(incoming, name))
-        names = {"user_id": self.user_id, "session_id": self.session_id, "account_name": self.account_name}
-        given = {field: incoming.header(name) for field, name in names.items() if name is not None}
-        plain: dict[str, Any] = {field: value for field, value in given.items() if value is not None and value.strip()}
+        plain: dict[str, Any] = {}
+        for field in ("user_id", "session_id", "account_name"):
+            name = getattr(self, field)
+            if name is not None and (value := incoming.header(name)) is not None and value.strip():
+                plain[field] = value
         return replace(layer, **plain) if plain else layer
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Awaitable, Callable
+from time import monotonic, sleep
 from typing import Any, NamedTuple, cast
 
 from opentelemetry.context import attach, create_key, detach, get_current, set_value
@@ -12,7 +12,7 @@ from opentelemetry.context import attach, create_key, detach, get_current, set_v
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.log import warn
 
-from .entry import Entry
+from .entry import Entries, Entry
 from .incoming import Incoming, Trust
 
 PATIENCE = 5.0
@@ -20,7 +20,7 @@ PATIENCE = 5.0
 loop on a thread, while a resolver that the thread waits for needs that loop."""
 
 _POLL = 0.002
-"""Seconds between two looks of a task whose turn it is not yet."""
+"""Seconds between two looks of a task or a thread whose turn it is not yet."""
 
 _MERGED = frozenset({"request_properties", "use_case_properties"})
 """Fields of which each source may name a part."""
@@ -44,7 +44,7 @@ class Explained(NamedTuple):
 class RequestIdentity:
     """Who asked, as far as it is known by now.
 
-    One settles at a time. The turn is a lock that no event loop ever blocks on: what is being asked may need it.
+    One settles at a time. No event loop ever blocks on its turn: what is being asked may need it.
 
     Args:
         entries: the sources, most trusted first.
@@ -53,13 +53,13 @@ class RequestIdentity:
 
     __slots__ = ("__weakref__", "_annotations", "_answers", "_entries", "_incoming", "_left", "_news", "_turn")
 
-    def __init__(self, entries: tuple[Entry, ...], incoming: Incoming) -> None:
+    def __init__(self, entries: Entries, incoming: Incoming) -> None:
         self._entries = self._left = entries
         self._incoming = incoming
-        self._answers: dict[Entry, dict[str, Any]] = {}
+        self._answers: dict[Entry, dict[str, Any]] | None = None
         self._annotations = NOTHING
         self._news = False
-        self._turn = threading.Lock()
+        self._turn = bytearray(1)  # who takes the byte has the turn; a lock would be one more object to be collected
 
     @property
     def annotations(self) -> Annotations:
@@ -69,7 +69,7 @@ class RequestIdentity:
     @property
     def pending(self) -> bool:
         """Whether an async resolver still has to answer: `asettle` asks it, `settle` only where no event loop runs."""
-        return bool(self._awaited())
+        return bool(self._left.awaited)
 
     def settle(self) -> None:
         """Ask the sources that can be asked from here.
@@ -78,13 +78,14 @@ class RequestIdentity:
         resolvers are run to their end where no event loop runs in this thread, on the app's own loop if this thread
         was started from it, and are left pending where one runs.
         """
-        if not self._left or get_current().get(_ASKING) is self:  # a resolver's own calls ask nobody
+        left = self._left
+        if not left or (left.own and get_current().get(_ASKING) is self):  # a resolver's own calls ask nobody
             return
-        if not self._turn.acquire(blocking=False) and (loop_runs_here() or not self._wait()):
+        if not self._takes_turn() and (loop_runs_here() or not self._wait()):
             return
         try:
             self._ask_all()
-            for entry in self._awaited():
+            for entry in self._left.awaited:
                 if not loop_runs_here():
                     self._await_from_here(entry)
         finally:
@@ -96,35 +97,47 @@ class RequestIdentity:
         Sync resolvers are called directly, as in `settle`, and must not block: in a worker thread they would lose
         what is bound to the request's thread and cost every request a hop. One that must wait is written async.
         """
-        if not self._left or get_current().get(_ASKING) is self:
+        left = self._left
+        if not left or (left.own and get_current().get(_ASKING) is self):
             return
-        while not self._turn.acquire(blocking=False):
+        while not self._takes_turn():
             import anyio
 
             # The turn may be a thread's or another loop's: no event of anyio's wakes across all of them.
             await anyio.sleep(_POLL)
         try:
             self._ask_all()
-            for entry in self._awaited():
+            for entry in self._left.awaited:
                 await self._aask(entry)
         finally:
             self._end_turn()
 
+    def _takes_turn(self) -> bool:
+        try:
+            self._turn.pop()
+        except IndexError:
+            return False
+        return True
+
     def _wait(self) -> bool:
         """Block this thread until it is its turn."""
-        if self._turn.acquire(timeout=PATIENCE):
-            return True
+        until = monotonic() + PATIENCE
+        while monotonic() < until:
+            sleep(_POLL)
+            if self._takes_turn():
+                return True
         warn("identity turn", "A thread waited %s s for an identity resolver: it goes on without it", PATIENCE)
         return False
 
     def _end_turn(self) -> None:
         self._publish()
-        self._turn.release()
+        self._turn.append(0)
 
     def _publish(self) -> None:
-        if self._news:
+        answers = self._answers
+        if self._news and answers is not None:
             self._news = False
-            merged = _merge([self._answers[entry] for entry in self._entries if entry in self._answers])
+            merged = _merge([answers[entry] for entry in self._entries.each if entry in answers])
             if merged != self._annotations:
                 self._annotations = merged
 
@@ -132,8 +145,9 @@ class RequestIdentity:
         """Say which source decided which field, most trusted first. Asks nobody; `settle` before."""
         decided: set[str] = set()
         lines = []
-        for entry in self._entries:
-            named = tuple(self._answers.get(entry, ()))
+        answers = self._answers or {}
+        for entry in self._entries.each:
+            named = tuple(answers.get(entry, ()))
             won = tuple(field for field in named if field not in decided or field in _MERGED)
             decided.update(won)
             lost = tuple(field for field in named if field not in won)
@@ -143,23 +157,21 @@ class RequestIdentity:
     def _silence(self, entry: Entry) -> str:
         if not entry.admits(self._incoming):
             return "not asked: the peer is not in trusted_proxies"
-        if entry in self._left and not entry.late:
+        if entry in self._left.each and not entry.late:
             return "not asked yet"
         return "named nothing"
 
-    def _awaited(self) -> list[Entry]:
-        return [entry for entry in self._left if entry.awaits]
-
     def _ask_all(self) -> None:
         """Ask what need not be awaited, and let it be seen at once: an async resolver may take its time."""
-        for entry in self._left:
+        for entry in self._left.each:
             if not entry.awaits:
                 self._ask(entry)
-        self._publish()
+        if self._news:
+            self._publish()
 
     def _ask(self, entry: Entry) -> None:
         try:
-            if not entry.admits(self._incoming):
+            if entry.vouched and not entry.trusts(self._incoming.peer):
                 answer = None
             elif entry.own:
                 answer = self._call(entry)
@@ -201,11 +213,13 @@ class RequestIdentity:
         self._hear(entry, None)
 
     def _hear(self, entry: Entry, answer: object) -> None:
-        named = entry.understand(answer)
+        named = None if answer is None or answer is NOTHING else entry.understand(answer)
         if not named and entry.late:
             return
-        self._left = tuple(left for left in self._left if left is not entry)
+        self._left = self._left.without(entry)
         if named:
+            if self._answers is None:
+                self._answers = {}
             self._answers[entry] = named
             self._news = True
 
