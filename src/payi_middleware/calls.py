@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import cast
 
 from .results import XproxyResult
 from .waking import loop_waker
@@ -15,35 +16,21 @@ from .waking import loop_waker
 class Call:
     """The outcome of one provider call, set once by whoever delivers the report.
 
-    No lock is taken: `list.append` and `list.pop` are atomic, so each waiter is run exactly once, by the setter or
-    by the thread that registered it, whichever comes second. A finaliser may interrupt any of this code.
+    No lock is taken: `list.append`, `list.pop` and `dict.setdefault` are atomic, so each waiter is run exactly once, by
+    the setter or by the thread that registered it, whichever comes second. A finaliser may interrupt any of this code.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_listeners",
-        "_waiters",
-        "due",
-        "error",
-        "fetch",
-        "guess",
-        "postponed",
-        "provisional",
-        "result",
-        "settled",
-    )
-
-    def __init__(self) -> None:
-        self.result: XproxyResult | None = None
-        self.provisional: XproxyResult | None = None
-        self.guess: Callable[[], XproxyResult | None] | None = None
-        self.error: BaseException | None = None
-        self.fetch: Callable[[], XproxyResult] | None = None
-        self.due = False
-        self.settled = False
-        self.postponed = False
-        self._waiters: list[Callable[[], None]] = []
-        self._listeners: list[Callable[[], None]] = []
+    # There is one for each call, and most are never asked anything: what they begin with is the class's.
+    result: XproxyResult | None = None
+    provisional: XproxyResult | None = None
+    guess: Callable[[], XproxyResult | None] | None = None
+    error: BaseException | None = None
+    fetch: Callable[[], XproxyResult] | None = None
+    due = False
+    settled = False
+    postponed = False
+    _waiters: Sequence[Callable[[], None]] = ()
+    _listeners: Sequence[Callable[[], None]] = ()
 
     # `due` is set when the call has ended and its report is on the way. `provisional` is what is known without Pay-i:
     # the limits that refused the call, or an estimated cost, which `guess` works out.
@@ -77,21 +64,23 @@ class Call:
 
     def on_wait_over(self, waiter: Callable[[], None]) -> None:
         """Run `waiter` when waiting is over, on the delivering thread, or at once if it is over already."""
-        self._waiters.append(waiter)
+        waiters: list[Callable[[], None]] = vars(self).setdefault("_waiters", [])
+        waiters.append(waiter)
         if self.settled or self.postponed:
-            _run(self._waiters)
+            _run(waiters)
 
     def on_settled(self, listener: Callable[[], None]) -> None:
         """Run `listener` when the outcome is known, however late, on the delivering thread, or at once if it is."""
-        self._listeners.append(listener)
+        listeners: list[Callable[[], None]] = vars(self).setdefault("_listeners", [])
+        listeners.append(listener)
         if self.settled:
-            _run(self._listeners)
+            _run(listeners)
 
 
-def _run(callbacks: list[Callable[[], None]]) -> None:
+def _run(callbacks: Sequence[Callable[[], None]]) -> None:
     while callbacks:
         with suppress(IndexError):
-            callbacks.pop()()
+            cast("list[Callable[[], None]]", callbacks).pop()()
 
 
 def wait(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> None:

@@ -21,13 +21,12 @@ class Holding:
         scope: the web request or the block that the call is made in, if there is one.
     """
 
-    __slots__ = ("_call", "_call_ref", "_scope", "_scope_ref")
+    _call_ref: ref[Call] | None = None
+    _scope_ref: ref[RequestScope] | None = None
 
     def __init__(self, scope: RequestScope | None) -> None:
         self._call: Call | None = Call()
         self._scope = scope
-        self._call_ref: ref[Call] | None = None
-        self._scope_ref: ref[RequestScope] | None = None
 
     @property
     def call(self) -> Call:

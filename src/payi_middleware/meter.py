@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import metrics, neighbours, patching, recorder, sdk
-from .annotations import NOTHING, Annotations
+from .annotations import NOTHING, Annotations, ReportMode
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Presence, Sink, read_record
 from .destinations import destination_id, destination_of, limit_client, open_sink, require_ledger
@@ -43,6 +43,12 @@ class Meter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # What the recorder asks for at each call: see `Owner`.
+        self.providers: Mapping[str, tuple[str, str | None]] = settings.providers
+        self.report: ReportMode = settings.report
+        self.inline_timeout: float = settings.inline_timeout
+        self.stream_usage: bool = settings.stream_usage
+        self._limits = settings.limits != "off"
         self.tells_results = settings.tells_results
         self.defaults: Annotations = settings.default_annotations()
         self._control: Control | None = None
@@ -70,33 +76,16 @@ class Meter:
     # --- what the recorder needs to know ----------------------------------------------------------------------------
 
     @property
-    def providers(self) -> Mapping[str, tuple[str, str | None]]:
-        """Custom hosts and the wire format they speak."""
-        return self.settings.providers
-
-    @property
-    def report(self) -> Any:
-        """Whether an answer is held until its result is in."""
-        return self.settings.report
-
-    @property
-    def inline_timeout(self) -> float:
-        """Seconds that an answer may be held."""
-        return self.settings.inline_timeout
-
-    @property
-    def stream_usage(self) -> bool:
-        """Whether streams that tell their usage only if asked are asked for it."""
-        return self.settings.stream_usage
-
-    @property
     def available(self) -> bool:
         """Whether waiting for results makes sense: the last delivery did not fail."""
         return self._delivery.available
 
     def admit(self, exchange: Exchange) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""
-        return None if self.settings.limits == "off" else self._gate.admit(exchange)
+        annotations = exchange.annotations
+        if not self._limits or not (annotations.limit_ids or annotations.use_case_name):
+            return None
+        return self._gate.admit(exchange)
 
     def expect(self) -> None:
         """Be ready for an exchange that has begun."""

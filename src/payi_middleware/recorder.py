@@ -59,40 +59,27 @@ class Exchange(Holding):
     in `fallback_id` the id that it is reported with where the provider gives none.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_ended",
-        "_first_completion",
-        "_first_token",
-        "_in_force",
-        "_known",
-        "_open",
-        "_owner",
-        "_started",
-        "answer",
-        "begun",
-        "blocks",
-        "call_annotations",
-        "content",
-        "content_encoding",
-        "failure",
-        "fallback_id",
-        "inline",
-        "let_pass",
-        "limited",
-        "match",
-        "model_instead",
-        "module",
-        "passage",
-        "provider_uri",
-        "queued_bytes",
-        "reader",
-        "received",
-        "request",
-        "status",
-        "terminated",
-        "ticket",
-    )
+    # There is one for each call, and few have all of this: what they begin with is the class's.
+    _known: Annotations | None = None
+    _first_token: float | None = None
+    _first_completion: float | None = None
+    _ended: float | None = None
+    reader: Reader | None = None
+    status: int | None = None
+    failure: str | None = None
+    terminated = False
+    content: list[bytes] | None = None
+    content_encoding: str | None = None
+    answer: Answer | None = None
+    ticket: object = None
+    fallback_id: str | None = None
+    limited = False
+    model_instead: str | None = None
+    blocks = False
+    let_pass = False
+    passage: Any = None
+    received = 0
+    queued_bytes = 0
 
     def __init__(
         self,
@@ -113,28 +100,9 @@ class Exchange(Holding):
         self.call_annotations = annotations
         scope = None if frame is None else frame.scope
         super().__init__(scope)
-        self._in_force = process_defaults if frame is None else frame.annotations
-        self._known: Annotations | None = None
-        self.reader: Reader | None = None
-        self.status: int | None = None
-        self.failure: str | None = None
-        self.terminated = False
-        self.content: list[bytes] | None = None
-        self.content_encoding: str | None = None
-        self.answer: Answer | None = None
-        self.ticket: object = None
-        self.fallback_id: str | None = None
-        self.limited = False
-        self.model_instead: str | None = None
-        self.blocks = self.let_pass = False
-        self.passage: Any = None
-        self.received = 0
-        self.queued_bytes = 0
-        self._open = [True]
-        self._first_token: float | None = None
-        self._first_completion: float | None = None
-        self._ended: float | None = None
-        current = override(self._in_force(), annotations)
+        self._frame = frame
+        self._open = bytearray(1)  # whoever takes the byte ends it; a list would be looked through for references
+        current = self._current()
         if scope is None or scope.identified:
             self._known = current
         self.inline = (current.report or owner.report) == "inline"
@@ -143,15 +111,20 @@ class Exchange(Holding):
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
             scope.add(self.call)
-        _unfinished.add(ref(self, _unfinished.discard))
+        _unfinished.add(ref(self, _end_of_unfinished))
         self.begun = time()
         self._started = perf_counter()
+
+    def _current(self) -> Annotations:
+        frame, own = self._frame, self.call_annotations
+        below = process_defaults() if frame is None else frame.annotations()
+        return below if own is NOTHING else override(below, own)
 
     def stand_alone(self) -> None:
         """Keep nothing of the app's alive from here on, if it is known by now whom the call is for."""
         if self._known is not None:
             self._let_go()
-            self._in_force = process_defaults
+            self._frame = None
 
     @property
     def annotations(self) -> Annotations:
@@ -160,7 +133,7 @@ class Exchange(Holding):
         Where an identity source could not be asked then (an async one, by a blocking call on the event loop), it is
         what is known by now.
         """
-        return self._known or override(self._in_force(), self.call_annotations)
+        return self._known or self._current()
 
     @property
     def identified(self) -> bool:
@@ -329,6 +302,7 @@ class Exchange(Holding):
 
 _unfinished: set[ref[Exchange]] = set()
 """The exchanges that have not ended. Finalisers come here, too: each use is one operation that none interrupts."""
+_end_of_unfinished = _unfinished.discard
 
 
 def finish_open() -> None:

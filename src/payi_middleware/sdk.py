@@ -21,7 +21,7 @@ from .metering import CALL_EXTENSION
 
 ATTRIBUTE = "xproxy_result"
 
-_calls: dict[int, tuple[weakref.ref[Any], Call]] = {}
+_links: dict[int, _Link] = {}
 """The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
 them would be pickled along with them."""
 _undo: list[Callable[[], None]] = []
@@ -239,14 +239,28 @@ def _copying(model_copy: Callable[..., Any]) -> Callable[..., Any]:
     return copy_linked
 
 
+class _Link(weakref.ref):  # type: ignore[type-arg]  # generic, it could have no fields of its own
+    """An answer, as long as it lives, and the call behind it."""
+
+    __slots__ = ("call", "key")
+
+    key: int
+    call: Call
+
+
+def _forget(link: Any) -> None:
+    _links.pop(link.key, None)
+
+
 def _remember(answer: Any, call: Call) -> None:
-    key = id(answer)
-    _calls[key] = (weakref.ref(answer, lambda _: _calls.pop(key, None)), call)
+    link = _Link(answer, _forget)
+    link.key, link.call = id(answer), call
+    _links[link.key] = link
 
 
 def _remembered(answer: Any) -> Call | None:
-    linked = _calls.get(id(answer))
-    return linked[1] if linked is not None and linked[0]() is answer else None
+    link = _links.get(id(answer))
+    return link.call if link is not None and link() is answer else None
 
 
 def _link(parsed: Any, response: Any) -> None:
