@@ -21,7 +21,7 @@ from .aiohttp_body import Sieved, Watched, hold
 from .aiohttp_refusal import refused_response
 from .annotations import NOTHING
 from .exceptions import ConfigurationError
-from .gatekeeping import aadmit
+from .gatekeeping import aadmit, ask
 from .headers import CALL_PREFIX, read_annotations
 from .identifying import asettle_identity
 from .limits.substituting import substituted
@@ -112,7 +112,7 @@ async def _metered(request: Any, session: Any, method: str, url: Any, options: d
         return await request(session, method, url, **options)
     sent = _asking(exchange, session, url, options, decoded=decoded)
     asked = sent is not options
-    if (refusal := await aadmit(exchange)) is not None:
+    if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:
         return await refused_response(session, method, url, exchange, refusal, options.get("raise_for_status"))
     exchange.proxying.stay(exchange, "aiohttp")
     if exchange.model_instead is not None:

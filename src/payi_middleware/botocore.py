@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .calls import Call
 from .exceptions import ConfigurationError
-from .gatekeeping import admit
+from .gatekeeping import admit, ask
 from .identifying import settle_identity
 from .limits.refusal import Refusal
 from .log import warn
@@ -83,7 +83,7 @@ def _metering(send: Any) -> Any:
         exchange = _begin(request)
         if exchange is None:
             return send(self, request)
-        if (refusal := admit(exchange)) is not None:
+        if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
             return _refused(request, exchange, refusal)
         if exchange.model_instead is not None:  # the signature is over the path that names the model
             warn("substitute", "A call of boto3 cannot be made with another model: it is signed")

@@ -8,14 +8,20 @@ from .log import warn
 from .owner import Admission
 from .recorder import Exchange
 
-__all__ = ["aadmit", "admit"]
+__all__ = ["aadmit", "admit", "ask"]
 
 
-def admit(exchange: Exchange) -> Refusal | None:
-    """Wait for a call's turn, and return why it must not be made, if so; then it is on record as refused."""
-    admission = _ask(exchange)
-    if admission is None:
+def ask(exchange: Exchange) -> Admission | None:
+    """Take a call to the gate; None if nothing limits it, as nearly all."""
+    try:
+        return exchange.ask()
+    except Exception as error:  # noqa: BLE001 - fail open: what is wrong with us must not stop a call
+        warn("gate", "The limits of a call could not be looked at: %s", type(error).__name__)
         return None
+
+
+def admit(exchange: Exchange, admission: Admission) -> Refusal | None:
+    """Wait for a call's turn, and return why it must not be made, if so; then it is on record as refused."""
     if admission.waits:
         try:
             wait((admission.turn,), admission.patience, patient=True)
@@ -25,11 +31,8 @@ def admit(exchange: Exchange) -> Refusal | None:
     return _conclude(exchange, admission)
 
 
-async def aadmit(exchange: Exchange) -> Refusal | None:
+async def aadmit(exchange: Exchange, admission: Admission) -> Refusal | None:
     """Wait for a call's turn on asyncio or trio; see `admit`."""
-    admission = _ask(exchange)
-    if admission is None:
-        return None
     if admission.waits:
         try:
             await await_settled((admission.turn,), admission.patience, patient=True)
@@ -37,14 +40,6 @@ async def aadmit(exchange: Exchange) -> Refusal | None:
             _withdraw(exchange, admission)
             raise
     return _conclude(exchange, admission)
-
-
-def _ask(exchange: Exchange) -> Admission | None:
-    try:
-        return exchange.ask()
-    except Exception as error:  # noqa: BLE001 - fail open: what is wrong with us must not stop a call
-        warn("gate", "The limits of a call could not be looked at: %s", type(error).__name__)
-        return None
 
 
 def _conclude(exchange: Exchange, admission: Admission) -> Refusal | None:

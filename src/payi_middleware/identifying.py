@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from .context import current_frame
+from .context import Frame, current_frame
 from .log import warn
 
 __all__ = ["asettle_identity", "settle_identity"]
 
 
-def settle_identity() -> None:
-    """Ask who makes the request being served, as far as that needs no event loop."""
+def settle_identity() -> Frame | None:
+    """Ask who makes the request being served, as far as that needs no event loop; return what is in force."""
     frame = current_frame()
     if frame is not None:
         try:
             frame.scope.settle_identity()
         except Exception as error:  # noqa: BLE001 - fail open
             warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+    return frame
 
 
-async def asettle_identity() -> None:
-    """Ask who makes the request being served."""
+async def asettle_identity() -> Frame | None:
+    """Ask who makes the request being served; return what is in force."""
     frame = current_frame()
     if frame is not None:
         try:
             await frame.scope.asettle_identity()
         except Exception as error:  # noqa: BLE001 - fail open
             warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+    return frame

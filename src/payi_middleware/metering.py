@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .annotations import NOTHING, Annotations
+from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
 from .log import warn
 from .proxying.passage import Passage
 from .proxying.sieves import Sieve
-from .recorder import Exchange, begin
+from .recorder import Exchange, begin_in
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
 
@@ -41,32 +42,36 @@ def _small_fields(stream: Any) -> bytes | None:
     return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
 
 
-def _begin(request: Any, annotations: Annotations) -> Exchange | None:
+def _begin(request: Any, frame: Frame | None, annotations: Annotations) -> Exchange | None:
     url = request.url
     try:
         body = request.content
     except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
         body = _small_fields(request.stream)
-    return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
+    return begin_in(frame, request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
 
 
 class Metering:
-    """Meter one call."""
+    """Meter one call: from now on it is recorded, if it is one.
 
-    def __init__(self, request: Any) -> None:
+    Args:
+        request: httpx's or httpx2's.
+        frame: what is in force where it is made.
+    """
+
+    __slots__ = ("_asked", "_extensions", "_own_headers", "_request", "exchange", "sent")
+
+    def __init__(self, request: Any, frame: Frame | None) -> None:
         self._request = request
         self.sent = request
         self.exchange: Exchange | None = None
         self._own_headers: list[tuple[bytes, bytes]] | None = None
         self._asked = False
-        self._extensions = request.extensions
-
-    def start(self) -> None:
-        request = self._request
-        request.extensions = {**self._extensions, METERED: True}
+        self._extensions = extensions = request.extensions
+        request.extensions = {**extensions, METERED: True}
         try:
             names = _call_headers(request)
-            self.exchange = _begin(request, read_annotations(request.headers.get) if names else NOTHING)
+            self.exchange = _begin(request, frame, read_annotations(request.headers.get) if names else NOTHING)
             if names and self.exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay
                 self._own_headers = request.headers.raw
                 for name in names:

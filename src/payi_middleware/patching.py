@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -68,7 +68,7 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        return metered(transport, partial(original, self)) if wanted and may_be_inference(url) else transport
+        return metered(transport, self, original) if wanted and may_be_inference(url) else transport
 
     setattr(client, _SEAM, transport_for_url)
 

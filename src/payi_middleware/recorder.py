@@ -344,7 +344,21 @@ def begin(
         body: the request's body, or None where it is not in memory.
         annotations: what the app put on the call itself.
     """
-    frame = current_frame()
+    return begin_in(current_frame(), method, scheme, host, port, path, headers, body, annotations)
+
+
+def begin_in(
+    frame: Frame | None,
+    method: str,
+    scheme: str,
+    host: str,
+    port: int | None,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    annotations: Annotations,
+) -> Exchange | None:
+    """Do what `begin` does for what is in force as `frame`."""
     owner = owner_in(frame)
     if owner is None:
         return None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import uuid4
 
-from .annotations import Annotations
+from .annotations import NOTHING, Annotations
 from .exceptions import ConfigurationError
 from .providers import Answer, Asked, Match, units
 
@@ -32,9 +32,12 @@ _CONTEXT_FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timing:
-    """When a call began (UTC) and how long its parts took, in milliseconds; None where a part never came."""
+    """When a call began (UTC) and how long its parts took, in milliseconds; None where a part never came.
+
+    Nobody changes it; it is not frozen, as each field of what is frozen takes eight times as long to be set.
+    """
 
     started: datetime
     end_to_end_ms: int | None = None
@@ -55,9 +58,9 @@ class Content:
     response: str | list[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observed:
-    """Everything that is known of one provider call when it has ended.
+    """Everything that is known of one provider call when it has ended; nobody changes it (see `Timing`).
 
     Args:
         match: which provider and API it was.
@@ -153,7 +156,10 @@ class Report:
 def encoded(body: Any) -> bytes:
     """Return a body as JSON."""
     # Half a surrogate pair has no UTF-8 form: JSON's own escape does.
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return _ENCODE(body).encode("utf-8", "backslashreplace")
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def build_report(
@@ -175,16 +181,16 @@ def build_report(
     Raises:
         Exception: whatever `redact` raises; then nothing may be sent.
     """
-    answer = observed.answer
+    answer, timing = observed.answer, observed.timing
     counted, notes = units(answer.usage) if answer.usage is not None else ({}, {})
     item: dict[str, Any] = {
         "category": annotations.price_as_category or observed.match.category,
         "resource": annotations.price_as_resource or _resource(observed),
         "units": counted,
-        "event_timestamp": observed.timing.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "end_to_end_latency_ms": observed.timing.end_to_end_ms,
-        "time_to_first_token_ms": observed.timing.first_token_ms,
-        "time_to_first_completion_token_ms": observed.timing.first_completion_ms,
+        "event_timestamp": timing.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "end_to_end_latency_ms": timing.end_to_end_ms,
+        "time_to_first_token_ms": timing.first_token_ms,
+        "time_to_first_completion_token_ms": timing.first_completion_ms,
         "http_status_code": _status(observed),
         "provider_uri": observed.provider_uri,
         "provider_response_id": _response_id(answer, fallback_id),
@@ -198,7 +204,7 @@ def build_report(
     item.update(context_fields(annotations, hash_user))
     if annotations.resource_scope is None and answer.usage is not None and answer.usage.scope:
         item["scope"] = answer.usage.scope
-    item = {name: value for name, value in item.items() if value not in (None, "", {}, []) or name == "units"}
+    item = {name: value for name, value in item.items() if value or value == 0 or name == "units"}
     if redact is not None:
         item = redacted(item, redact)
     return Report(item, observed.module, log_content=observed.content is not None)
@@ -220,6 +226,8 @@ def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, 
 
 def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | None = None) -> dict[str, Any]:
     """Return the annotations as the context fields of a bulk item."""
+    if annotations is NOTHING:
+        return {}
     fields = {name: getattr(annotations, attribute) for attribute, name in _CONTEXT_FIELDS.items()}
     if annotations.user_id is not None and hash_user is not None:
         fields["user_id"] = hash_user(annotations.user_id)
@@ -289,7 +297,7 @@ def _status(observed: Observed) -> int:
 
 def _automatic_properties(observed: Observed) -> dict[str, str]:
     answer = observed.answer
-    properties = {**dict(observed.match.notes), **observed.asked.notes, **answer.notes}
+    properties: dict[str, str] = {**dict(observed.match.notes), **observed.asked.notes, **answer.notes}
     if observed.failure is not None:
         properties["system.failure"] = observed.failure
     elif answer.error_code is not None or (observed.status or 0) >= 400:

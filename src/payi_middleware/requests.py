@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from .annotations import NOTHING
 from .exceptions import ConfigurationError
-from .gatekeeping import admit
+from .gatekeeping import admit, ask
 from .headers import CALL_PREFIX, read_annotations
 from .identifying import settle_identity
 from .limits.refusal import Refusal
@@ -76,7 +76,7 @@ def _metered(send: Any, adapter: Any, request: Any, args: Any, kwargs: Any) -> A
     if exchange is None:
         return send(adapter, request, *args, **kwargs)
     asked = sent.body is not request.body
-    if (refusal := admit(exchange)) is not None:
+    if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
         return _refused(adapter, request, exchange, refusal)
     exchange.proxying.stay(exchange, "requests")
     if exchange.model_instead is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .calls import await_settled, wait
 from .exceptions import ConfigurationError
-from .gatekeeping import aadmit, admit
+from .gatekeeping import aadmit, admit, ask
 from .identifying import asettle_identity, settle_identity
 from .limits.refusal import Refusal
 from .metering import CALL_EXTENSION, METERED, Metering
@@ -23,7 +23,7 @@ from .proxying.over_httpx import asend_through, send_through
 from .proxying.sieves import Sieve
 from .recorder import Exchange
 from .stream_usage import UndecodableError
-from .underway import sending
+from .underway import may_be_sent_on, sending
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -38,8 +38,8 @@ def may_be_inference(url: Any) -> bool:
 def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async metered transport of one library.
 
-    A transport that is given `transport_for`, which finds the one for another URL, was chosen for one that may be an
-    inference, and does not look again.
+    A transport that is given its client, and `original`, by which that finds the transport for another URL, was chosen
+    for one that may be an inference, and does not look again.
 
     Args:
         module: `httpx` or `httpx2`.
@@ -134,10 +134,13 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._exchange.finish(finalising=True)
 
     class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
+        def __init__(self, inner: Any, client: Any = None, original: Callable[[Any, Any], Any] | None = None) -> None:
             self._inner = inner
-            self._chosen = transport_for is not None
-            self._transport_for = transport_for or (lambda _: inner)
+            self._client = client
+            self._original = original
+
+        def _transport_for(self, url: Any) -> Any:
+            return self._inner if self._original is None else self._original(self._client, url)
 
         def __enter__(self) -> Any:
             self._inner.__enter__()
@@ -147,14 +150,12 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not (self._chosen or may_be_inference(request.url)):
+            if METERED in request.extensions or not (self._original or may_be_inference(request.url)):
                 return self._inner.handle_request(request)
-            settle_identity()
-            metering = Metering(request)
-            metering.start()
+            metering = Metering(request, settle_identity())
             try:
                 if (exchange := metering.exchange) is not None:
-                    if (refusal := admit(exchange)) is not None:
+                    if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
                         return refused(exchange, refusal)
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
@@ -179,10 +180,13 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.close()
 
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, transport_for: Callable[[Any], Any] | None = None) -> None:
+        def __init__(self, inner: Any, client: Any = None, original: Callable[[Any, Any], Any] | None = None) -> None:
             self._inner = inner
-            self._chosen = transport_for is not None
-            self._transport_for = transport_for or (lambda _: inner)
+            self._client = client
+            self._original = original
+
+        def _transport_for(self, url: Any) -> Any:
+            return self._inner if self._original is None else self._original(self._client, url)
 
         async def __aenter__(self) -> Any:
             await self._inner.__aenter__()
@@ -192,14 +196,12 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not (self._chosen or may_be_inference(request.url)):
+            if METERED in request.extensions or not (self._original or may_be_inference(request.url)):
                 return await self._inner.handle_async_request(request)
-            await asettle_identity()
-            metering = Metering(request)
-            metering.start()
+            metering = Metering(request, await asettle_identity())
             try:
                 if (exchange := metering.exchange) is not None:
-                    if (refusal := await aadmit(exchange)) is not None:
+                    if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:
                         return refused(exchange, refusal)
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
@@ -209,8 +211,8 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 if response is None:
                     metering.ask_for_usage()
                     sent = self._inner.handle_async_request(metering.sent)
-                    if metering.exchange is not None and type(self._inner) is not module.AsyncHTTPTransport:
-                        sent = sending(metering.exchange, sent)  # it may run on aiohttp
+                    if exchange is not None and type(self._inner) is not module.AsyncHTTPTransport and may_be_sent_on():
+                        sent = sending(exchange, sent)  # it may run on aiohttp
                     response = await sent
             except BaseException as error:
                 if metering.exchange is not None:

@@ -5,7 +5,9 @@ A transport of httpx's can be made on aiohttp: its call is recorded where httpx 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Awaitable
+from functools import cache
 from typing import TypeVar
 from weakref import ref
 
@@ -16,6 +18,12 @@ from .recorder import Exchange
 
 _KEY = create_key("payi-underway")
 _T = TypeVar("_T")
+
+
+@cache
+def may_be_sent_on() -> bool:
+    """Return whether a library is installed that `is_underway()` is asked for."""
+    return any(importlib.util.find_spec(name) is not None for name in ("aiohttp", "requests"))
 
 
 async def sending(exchange: Exchange, sent: Awaitable[_T]) -> _T:

@@ -209,13 +209,14 @@ class Delivery:
         else:
             with self._weighing:
                 self._bytes += size
-        pressed = 2 * self._bytes > self._queue_bytes or 2 * inbox.qsize() > self._queue_size
+        queued = inbox.qsize() + 1
+        pressed = 2 * self._bytes > self._queue_bytes or 2 * queued > self._queue_size
         if not (wanted := self._wanted(exchange)):
             exchange.stand_alone()
         inbox.bring(exchange, wanted=wanted, pressed=pressed)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
-        if not finalising and (self._bytes > self._queue_bytes or inbox.qsize() > self._queue_size or self._unweighed):
+        if not finalising and (self._bytes > self._queue_bytes or queued > self._queue_size or self._unweighed):
             self._keep_bounds()
 
     def _take_along(self, inbox: Inbox, *, finalising: bool = False) -> None:

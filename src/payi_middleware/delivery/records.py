@@ -30,6 +30,8 @@ _NULL = "null"
 _FAILED = 400
 _ANSWER = tuple(spec.name for spec in fields(Answer) if spec.name not in ("usage", "function_calls"))
 _USAGE = tuple(spec.name for spec in fields(Usage))
+_MOST_OPENINGS = 1024
+_openings: dict[tuple[int, str | None, str, str | None], tuple[Match, str]] = {}
 _NO_USAGE, _NO_ANSWER = Usage(), Answer()
 
 
@@ -46,14 +48,14 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     failure, annotations = exchange.failure, exchange.annotations
     end, token, completion = exchange.durations
     head = (
-        f"{_opening(match, asked.model, tuple(asked.notes.items()), exchange.provider_uri, exchange.module)},"
+        f"{_opening(match, asked, exchange.provider_uri, exchange.module)},"
         f"{_NULL if exchange.status is None else exchange.status},"
         f"{_NULL if failure is None else _ENCODE(failure)},"
         f"{'true' if failure is None and not exchange.terminated else 'false'},{exchange.begun!r},"
         f"[{_NULL if end is None else end},{_NULL if token is None else token},"
         f"{_NULL if completion is None else completion}],"
         f"{'{}' if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user))},"
-        f"{_ENCODE(exchange.fallback_id)},"
+        f'"{exchange.fallback_id}",'
         f"{_NULL if content is None else _ENCODE((content.request, content.response))}"
     )
     if kept is None:
@@ -64,13 +66,19 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
 # What comes again and again is looked up: the encoder takes longer to begin than that takes in all.
 
 
-@lru_cache(maxsize=1024)
-def _opening(
-    match: Match, model: str | None, asked: tuple[tuple[str, str], ...], provider_uri: str, module: str | None
-) -> str:
+def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) -> str:
+    key = (id(match), asked.model, provider_uri, module)  # a match is looked up, too: its hash would take longer
+    known = _openings.get(key)
+    if known is not None and known[0] is match and not asked.notes:
+        return known[1]
     named = (match.api, match.category, match.provider, match.resource_from, match.model_from_path, match.publisher)
-    told = (named, dict(match.notes + asked), model, provider_uri, module)  # both go into the report as one
-    return f"[{_VERSION},{','.join(map(_ENCODE, told))}"
+    told = (named, {**dict(match.notes), **asked.notes}, asked.model, provider_uri, module)  # reported as one
+    opening = f"[{_VERSION},{','.join(map(_ENCODE, told))}"
+    if not asked.notes:
+        if len(_openings) >= _MOST_OPENINGS:
+            _openings.clear()
+        _openings[key] = (match, opening)
+    return opening
 
 
 @lru_cache(maxsize=1024)

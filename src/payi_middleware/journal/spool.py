@@ -39,15 +39,25 @@ _PRIVATE = 0o600
 
 
 class Ticket:
-    """Where one record is."""
+    """Where one record is: in these slots, or in a file of its own."""
 
-    __slots__ = ("file", "length", "slots", "spool")
+    __slots__ = ("length", "place", "spool")
 
-    def __init__(self, spool: Spool, slots: tuple[int, ...], length: int, file: Path | None = None) -> None:
+    def __init__(self, spool: Spool, place: int | tuple[int, ...] | Path, length: int) -> None:
         self.spool = spool
-        self.slots = slots
+        self.place = place
         self.length = length
-        self.file = file
+
+    @property
+    def file(self) -> Path | None:
+        """The file."""
+        return self.place if isinstance(self.place, Path) else None
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The slots."""
+        place = self.place
+        return place if isinstance(place, tuple) else () if isinstance(place, Path) else (place,)
 
 
 class Spool:
@@ -86,7 +96,9 @@ class Spool:
         if self._closed:
             raise OSError("the spool is closed")
         length = len(record)
-        needed = -(-length // _ROOM) or 1
+        if length <= _ROOM:
+            return self._put_alone(record, length)
+        needed = -(-length // _ROOM)
         slots: list[int] = []
         if needed <= _LONGEST_CHAIN:
             try:
@@ -101,16 +113,33 @@ class Spool:
         try:
             for place in range(needed - 1, -1, -1):  # its beginning comes last, as without it the rest does not count
                 start = place * _ROOM
-                piece = record[start : start + _ROOM] if needed > 1 else record
+                piece = record[start : start + _ROOM]
                 after = slots[place + 1] if place + 1 < needed else 0
-                kind = _MORE if place else _FIRST
-                at = slots[place] * _SLOT
                 checksum = zlib.crc32(piece, checksum)
-                self._map[at : at + _HEAD.size + len(piece)] = _HEAD.pack(kind, after, length - start, checksum) + piece
+                self._write(slots[place], piece, _MORE if place else _FIRST, after, length - start, checksum)
         except ValueError:  # another thread has closed it meanwhile
             raise OSError("the spool is closed") from None
         self._dirty = True
         return Ticket(self, tuple(slots), length)
+
+    def _put_alone(self, record: bytes, length: int) -> Ticket:
+        """Write a record that one slot holds, as nearly all are."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            return self._put_aside(record)
+        try:
+            self._write(slot, record, _FIRST, 0, length, zlib.crc32(record, _SEED))
+        except ValueError:
+            raise OSError("the spool is closed") from None
+        self._dirty = True
+        return Ticket(self, slot, length)
+
+    def _write(self, slot: int, piece: bytes, kind: int, after: int, length: int, checksum: int) -> None:
+        at = slot * _SLOT
+        start = at + _HEAD.size
+        self._map[start : start + len(piece)] = piece
+        _HEAD.pack_into(self._map, at, kind, after, length, checksum)  # without it the rest does not count
 
     def _put_aside(self, record: bytes) -> Ticket:
         """Write a record that does not fit to a file of its own."""
@@ -125,7 +154,7 @@ class Spool:
             self._remove(path)
             raise
         self._unsynced.add(path)
-        return Ticket(self, (), len(record), path)
+        return Ticket(self, path, len(record))
 
     def _remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -141,10 +170,10 @@ class Spool:
         """Forget a record; nothing of it stays behind. A record of another spool, or of a closed one, stays."""
         if ticket.spool is not self or self._closed:
             return
-        if ticket.file is not None:
-            self._remove(ticket.file)
+        if (file := ticket.file) is not None:
+            self._remove(file)
             return
-        slots, ticket.slots = ticket.slots, ()
+        slots, ticket.place = ticket.slots, ()
         for slot in slots:
             at = slot * _SLOT
             used = min(_SLOT, _HEAD.size + ticket.length)

@@ -21,9 +21,9 @@ class FunctionCall:
     arguments: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """Hold the facts of one provider answer.
+    """Hold the facts of one provider answer; nobody changes it (see `Usage`).
 
     `model` is the one that answered. `error_code` and `error_message` (at most 500 characters) come from an error
     status's body or from an error event inside a stream of status 200. `notes` are Pay-i request properties that say

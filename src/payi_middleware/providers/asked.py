@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from .answer import Asked
@@ -42,8 +43,13 @@ def read_request(match: Match, body: bytes | None) -> Asked:
 
 def asked_of(match: Match, body: bytes | None) -> Asked:
     """Return what a report tells of a request: with the prompt unread, unless there is more to be told than a model."""
-    more = body and match.api.startswith("bedrock.") and _TOLD_MORE in body
-    return read_request(match, body) if more else Asked(model_named(match, body))
+    if body and match.api.startswith("bedrock.") and _TOLD_MORE in body:
+        return read_request(match, body)
+    return _asked(model_named(match, body))
+
+
+_asked = lru_cache(maxsize=256)(Asked)
+"""An app asks for few models, and asks again and again."""
 
 
 def model_named(match: Match, body: bytes | None) -> str | None:
@@ -57,7 +63,7 @@ def model_named(match: Match, body: bytes | None) -> str | None:
         return in_path
     first = _MODEL_FIRST.match(body)  # where the SDKs write it
     if first is not None:
-        return read_request(match, body).model if b"\\" in first[1] else text(first[1].decode("utf-8", "replace"))
+        return read_request(match, body).model if b"\\" in first[1] else _model(first[1])
     named = set(_MODEL.findall(body))
     if not named and not body.startswith(b"--"):
         return in_path
@@ -67,6 +73,11 @@ def model_named(match: Match, body: bytes | None) -> str | None:
         if member == b"model" and b"\\" not in name and in_path in (None, model):
             return text(model)
     return read_request(match, body).model
+
+
+@lru_cache(maxsize=256)
+def _model(name: bytes) -> str | None:
+    return text(name.decode("utf-8", "replace"))
 
 
 def _told(body: bytes) -> dict[str, Any]:

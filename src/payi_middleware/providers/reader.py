@@ -243,8 +243,7 @@ class AnyReader:
         if self._raw is not None:
             self._look_back()
         answer = self._from_body() if self._frames is None else self._from_stream(self._frames)
-        if answer.error_message and not answer.error_code and self._status < 400:
-            answer = replace(answer, error_code="error")  # a failure all the same
+        answer = judged(answer, self._status)
         if self._broken and answer.usage is None:
             return replace(answer, notes={**answer.notes, MISSING: self._broken})
         return answer
@@ -278,6 +277,12 @@ class AnyReader:
             if block := frames.feed(content[start : start + _PIECE]):
                 self._family.see(block)
         return self._from_stream(frames)
+
+
+def judged(answer: Answer, status: int) -> Answer:
+    """Return an answer whose error has a code: one without is a failure all the same."""
+    failed = answer.error_message and not answer.error_code and status < 400
+    return replace(answer, error_code="error") if failed else answer
 
 
 def _plain(content: bytes) -> str | None:

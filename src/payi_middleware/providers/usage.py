@@ -15,9 +15,11 @@ __all__ = ["Usage", "added", "units"]
 CLAMPED = "system.usage.clamped"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Hold what one provider answer says it consumed, mostly tokens; None where the provider does not tell.
+
+    Nobody changes it; it is not frozen, as each field of what is frozen takes eight times as long to be set.
 
     `cache_write` is the write of five minutes or of an unknown lifetime, `cache_write_1h` the one of an hour, and both
     are part of `input_tokens`, as are `cache_read`, `audio_input`, `image_input` and `video_input`. The `*_cache_read`
@@ -114,7 +116,20 @@ def units(usage: Usage) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
     return found, ({CLAMPED: ",".join(clamped)} if clamped else {})
 
 
+_INPUT_PARTS = (
+    *("cache_read", "cache_write", "cache_write_1h", "audio_input", "image_input", "video_input"),
+    *("audio_cache_read", "image_cache_read", "video_cache_read"),
+)
+
+
+def _plain(total: int | None) -> dict[str, int]:
+    """Return the units of tokens of which no part is anything but text."""
+    return {} if total is None else {"text": max(0, total)}
+
+
 def _inputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
+    if not any(map(usage.__getattribute__, _INPUT_PARTS)):
+        return _plain(usage.input_tokens)
     share = _Share(usage.input_tokens, clamped)
     cached = share.take("cache_read", usage.cache_read)
     written = share.take("cache_write", usage.cache_write)
@@ -142,6 +157,8 @@ def _inputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
 
 
 def _outputs(usage: Usage, clamped: list[str]) -> dict[str, int]:
+    if not (usage.reasoning or usage.audio_output or usage.image_output or usage.video_output):
+        return _plain(usage.output_tokens)
     share = _Share(usage.output_tokens, clamped)
     parts = {
         "reasoning": share.take("reasoning", None if usage.reasoning_as_text else usage.reasoning),

@@ -72,12 +72,14 @@ def rows(value: object) -> list[dict[str, Any]]:
 def count(*values: object) -> int | None:
     """Return the first of `values` that is a number of tokens: a whole number from 0 to 2**53, maybe as a text."""
     for value in values:
+        if value is None:  # as nearly all that are looked for
+            continue
+        if type(value) is int and 0 <= value <= _MOST:
+            return value
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
             return count(int(value))
         if isinstance(value, float) and value.is_integer():
             return count(int(value))
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST:
-            return value
     return None
 
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from .answer import Answer
 from .framing import comes_whole
 from .match import Match
-from .reader import MOST_HELD, AnyReader
+from .reader import MOST_HELD, AnyReader, judged
+from .values import loads
 from .wiring import Format
 
 __all__ = ["Whole"]
 
 _OPENING = (b"{", b"[")
+_FAILED = 400
 
 
 class Whole:
@@ -86,10 +88,24 @@ class Whole:
                 told[name] = value
         return told, b"".join(self._chunks)
 
+    def _plainly(self) -> Answer | None:
+        """Return what one JSON object tells, as nearly all answers are one; None where it takes more to find out."""
+        if self._encoded or self._status >= _FAILED:
+            return None
+        try:
+            told = loads(b"".join(self._chunks))
+            if told is None:
+                return None
+            return judged(self._reading.family(self._match, self._headers).whole(told), self._status)
+        except Exception:  # noqa: BLE001 - the other reader meets the same error, and says so
+            return None
+
     def finish(self) -> Answer:
         """Return what the exchange told."""
         inner = self._inner
         if inner is None:
+            if (answer := self._plainly()) is not None:
+                return answer
             self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
             self._hand_over(inner)
         return inner.finish()
