@@ -6,8 +6,7 @@ in-process) and clients made earlier, it is the same in httpx and httpx2, and an
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import sys
 from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
@@ -22,6 +21,7 @@ from .transport import LIBRARIES, may_be_inference, transports
 _SEAM = "_transport_for_url"
 _lock = ForkSafeLock()
 _undo: list[Callable[[], None]] = []
+_patched: set[type[Any]] = set()
 
 
 def patch() -> None:
@@ -34,20 +34,10 @@ def patch() -> None:
     with _lock:
         if _undo:
             return
-        clients: dict[type[Any], type[Any]] = {}
         for name in LIBRARIES:
-            if importlib.util.find_spec(name) is not None:
-                module = importlib.import_module(name)
-                clients.update(zip((module.Client, module.AsyncClient), transports(module), strict=True))
-        for client in clients:  # one entry where httpx2.alias_httpx() made both libraries the same
-            if not callable(getattr(client, _SEAM, None)):
-                raise ConfigurationError(
-                    client.__module__,
-                    f"{client.__name__} has no {_SEAM} in this version, so provider calls cannot be metered",
-                    "Install a supported version, or pass transport=PayiTransport(...) to your clients by hand.",
-                )
-        for client, metered in clients.items():
-            _undo.append(_patch_client(client, metered))
+            if (module := sys.modules.get(name)) is not None:
+                _check(module)
+        _undo.extend(when_imported(name, _patch_library) for name in LIBRARIES)
         _undo.append(when_imported("aiohttp.client", _patch_aiohttp))
         _undo.append(when_imported("botocore.endpoint", _patch_botocore))
         _undo.append(when_imported("requests.adapters", _patch_requests))
@@ -61,6 +51,29 @@ def unpatch() -> None:
             _undo.pop()()
 
 
+def _check(module: ModuleType) -> None:
+    for client in (module.Client, module.AsyncClient):
+        if not callable(getattr(client, _SEAM, None)):
+            raise ConfigurationError(
+                client.__module__,
+                f"{client.__name__} has no {_SEAM} in this version, so provider calls cannot be metered",
+                "Install a supported version, or pass transport=PayiTransport(...) to your clients by hand.",
+            )
+
+
+def _patch_library(module: ModuleType) -> Callable[[], None]:
+    _check(module)
+    clients = zip((module.Client, module.AsyncClient), transports(module), strict=True)
+    # httpx2.alias_httpx() makes both libraries the same
+    undo = [_patch_client(client, metered) for client, metered in clients if client not in _patched]
+
+    def undo_all() -> None:
+        for each in undo:
+            each()
+
+    return undo_all
+
+
 def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     original = getattr(client, _SEAM)
     wanted = [True]
@@ -71,8 +84,10 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
         return metered(transport, self, original) if wanted and may_be_inference(url) else transport
 
     setattr(client, _SEAM, transport_for_url)
+    _patched.add(client)
 
     def undo() -> None:
+        _patched.discard(client)
         wanted.clear()  # who patched after us may call us for ever
         if getattr(client, _SEAM) is transport_for_url:  # someone who patched after us keeps their patch
             setattr(client, _SEAM, original)

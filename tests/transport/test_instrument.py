@@ -143,6 +143,28 @@ print(len(Ledger({str(ledger_path)!r}).requests()))
     assert (outcome.stdout.strip(), outcome.returncode) == ("1", 0), outcome.stderr
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_a_library_is_not_imported_by_us_and_is_metered_when_the_app_does(
+    name: str, provider: Provider, ledger_path: Path
+) -> None:
+    script = f"""
+import sys
+import payi_middleware as payi
+from payi_middleware.service.ledger import Ledger
+payi.instrument(payi.Settings(ledger={str(ledger_path)!r}))
+assert not {{"httpx", "httpx2"}} & sys.modules.keys()
+import {name} as library
+with library.Client() as client:
+    client.post({provider.openai_url + "/chat/completions"!r}, json={CHAT!r})
+assert payi.flush(10)
+payi.uninstrument()
+assert not hasattr(library.Client._transport_for_url, "__wrapped__")
+print(len(Ledger({str(ledger_path)!r}).requests()))
+"""
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (outcome.stdout.strip(), outcome.returncode) == ("1", 0), outcome.stderr
+
+
 def _seams() -> list[Any]:
     return [vars(client).get("_transport_for_url") for client in _CLIENTS] + [
         vars(openai.Stream).get("xproxy_result"),
