@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import uuid4
 
+from pydantic_core import to_json
+
 from .annotations import NOTHING, Annotations
 from .exceptions import ConfigurationError
 from .providers import Answer, Asked, Match, units
@@ -155,8 +157,11 @@ class Report:
 
 def encoded(body: Any) -> bytes:
     """Return a body as JSON."""
-    # Half a surrogate pair has no UTF-8 form: JSON's own escape does.
-    return _ENCODE(body).encode("utf-8", "backslashreplace")
+    try:
+        return to_json(body)  # a fifth of the time
+    except ValueError:
+        # Half a surrogate pair has no UTF-8 form: JSON's own escape does.
+        return _ENCODE(body).encode("utf-8", "backslashreplace")
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -220,7 +225,7 @@ def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, 
     allowed: object = redact(item)
     if not isinstance(allowed, dict) or not {"category", "provider_response_id"} <= allowed.keys():
         raise TypeError("redact must return the body that may be sent")
-    encoded(allowed)
+    _ENCODE(allowed)  # dates, for one, have no JSON form: the app's own word is not guessed at
     return allowed
 
 

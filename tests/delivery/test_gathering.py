@@ -38,7 +38,7 @@ def test_what_was_left_is_read_next() -> None:
     assert gathering.is_due(10.001)
 
 
-@pytest.mark.parametrize(("wanted", "moment"), [(True, 0.008), (False, 0.1)])
+@pytest.mark.parametrize(("wanted", "moment"), [(True, 0.008), (False, 0.25)])
 def test_after_several_at_once_others_are_looked_for_unasked(wanted: bool, moment: float) -> None:
     gathering = Gathering()
 

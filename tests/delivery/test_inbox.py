@@ -47,6 +47,12 @@ def test_many_exchanges_are_announced_once_until_they_are_gathered(wanted: bool)
     assert _queued(inbox) == [Nudge(wanted=wanted)]
 
 
+def test_when_there_are_many_they_are_announced_as_urgent() -> None:
+    inbox = Inbox()
+    _bring(inbox, 300)
+    assert _queued(inbox) == [Nudge(wanted=False), Nudge(wanted=True)]
+
+
 @pytest.mark.parametrize(("wanted", "announced"), [(False, [Nudge(wanted=True)]), (True, [])])
 def test_who_is_looked_for_anyway_is_not_announced_until_nobody_comes(wanted: bool, announced: list[Nudge]) -> None:
     inbox = Inbox()

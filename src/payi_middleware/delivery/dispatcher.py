@@ -37,7 +37,7 @@ _ROUND = 64
 """Exchanges read before the next ones are sent."""
 _CHORES, _ADOPTION = 1.0, 60.0
 """Seconds between two turns of writing the spool to the disk, and of looking for what ended processes have left."""
-_LINGER, _COMPANY = 0.25, 50
+_LINGER, _COMPANY = 0.1, 200
 """Seconds that a report nobody waits for waits for others to be sent with, and how many of them are enough."""
 _BULK_BYTES, _PARALLEL_BULKS = 1024 * 1024, 2
 _QUICK = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Gathering"]
 
-_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.1, 0.016
+_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.25, 0.016
 """Seconds: the shortest time between two gatherings where somebody may wait for a result, that where nobody does, and
 the longest of the former."""
 _AT_EASE, _SHARE = 0.6, 1 / 8

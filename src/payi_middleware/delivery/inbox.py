@@ -17,6 +17,8 @@ __all__ = ["Inbox", "Item"]
 
 Item = Exchange | Barrier | Nudge | Opening | Stop | Done
 _NUDGE, _HURRY, _NOW = Nudge(wanted=False), Nudge(wanted=True), Nudge(wanted=True, at_once=True)
+_MANY = 256
+"""Exchanges that are read without further delay, as each of them has a place in the journal until then."""
 _AT_ONCE = 256
 """Threads that may be putting exchanges at the same moment without any of them being overlooked."""
 
@@ -56,6 +58,8 @@ class Inbox(queue.SimpleQueue[Item]):
         elif not self._nudged:
             self._nudged = True
             self._nudge(_NUDGE)
+        elif len(self._beside) == _MANY:
+            self._nudge(_HURRY)
 
     def hurry(self) -> None:
         """Have what lies beside the queue read at once."""

@@ -248,7 +248,9 @@ def _newest(told: bytes | None) -> dict[str, Any]:
 
 def _usage_of(body: dict[str, Any], provider: str) -> Usage | None:
     """Return the usage, also where Groq (`x_groq`) and Moonshot (in the choice) put it in streams."""
-    places = [body, mapping(body.get("x_groq")), *rows(body.get("choices"))]
+    if found := usage_from(body.get("usage"), provider):
+        return found
+    places = [mapping(body.get("x_groq")), *rows(body.get("choices"))]
     return next((found for place in places if (found := usage_from(place.get("usage"), provider))), None)
 
 

@@ -14,6 +14,15 @@ from .values import count, mapping
 __all__ = ["usage_from"]
 
 
+_USUAL = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+)
+_USUALLY_ASKED = frozenset({"cached_tokens", "audio_tokens"})
+_USUALLY_ANSWERED = frozenset(
+    {"reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}
+)
+
+
 def usage_from(raw: object, provider: str = "") -> Usage | None:
     """Return the inclusive usage in a `usage` object of the OpenAI shape; None where it counts nothing."""
     told = mapping(raw)
@@ -34,6 +43,15 @@ def usage_from(raw: object, provider: str = "") -> Usage | None:
     reasoning = count(answered.get("reasoning_tokens"), told.get("reasoning_tokens"))
     audio = count(asked.get("audio_tokens"))
     prompt, completion = _complete(prompt, completion, total, reasoning, audio, provider)
+    if told.keys() <= _USUAL and asked.keys() <= _USUALLY_ASKED and answered.keys() <= _USUALLY_ANSWERED:
+        return Usage(  # most say no more than OpenAI's own chats: what follows looks for what is not there
+            input_tokens=prompt,
+            output_tokens=completion,
+            cache_read=count(asked.get("cached_tokens")),
+            reasoning=reasoning,
+            audio_input=audio,
+            audio_output=count(answered.get("audio_tokens")),
+        )
     write, write_1h = _writes(told, asked)
     cached = mapping(asked.get("cached_tokens_details"))
     return Usage(
