@@ -69,6 +69,7 @@ class PayiMiddleware:
             self._meter = install(settings)
             self._identity = Identity(identity, self._meter.settings)
             self._late = Late(self._meter, awaits=True) if is_wanted(self._meter.settings) else None
+            self._only_listens = not self._meter.tells_results and self._meter.settings.blocked_status is None
         except ConfigurationError as error:
             if not loop_runs_here():
                 raise
@@ -87,8 +88,16 @@ class PayiMiddleware:
             await self.app(scope, receive, send)
         elif isinstance(outer := scope.get(SCOPE_KEY), RequestScope):
             if self._own_identity:
-                outer.identifications.append(self._identity.of(AsgiIncoming(scope)))
+                outer.identifications.append(self._identity.of(scope, AsgiIncoming))
             await self.app(scope, receive, send)
+        elif self._only_listens:
+            request = _begun(meter, self._identity, scope)
+            in_force = put_in_force(Frame(request))
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                in_force.take_off()
+                request.close()
         else:
             await _Request(meter, self._identity, self._late, scope, send).serve(self.app, receive)
 
@@ -112,8 +121,17 @@ class PayiMiddleware:
         await self.app(scope, receive, send_flushed)
 
 
+def _begun(meter: Meter, identity: Identity, scope: Scope) -> RequestScope:
+    """Begin a request or a connection, and show it to whoever has its scope."""
+    request = meter.new_scope()
+    request.identifications.append(identity.of(scope, AsgiIncoming))
+    scope[SCOPE_KEY] = request
+    scope.setdefault("state", {})["payi"] = request
+    return request
+
+
 class _Request:
-    """One http request or websocket connection."""
+    """One http request or websocket connection that gets something from us: headers, an event, an answer."""
 
     __slots__ = ("_ending", "_entry", "_late", "_meter", "_presence", "_request", "_scope", "_send")
 
@@ -125,10 +143,7 @@ class _Request:
         self._ending: Ending | None = None
         self._entry: Entry | None = None
         self._presence = meter.presence
-        self._request = meter.new_scope()
-        self._request.identifications.append(identity.of(AsgiIncoming(scope)))
-        scope[SCOPE_KEY] = self._request
-        scope.setdefault("state", {})["payi"] = self._request
+        self._request = _begun(meter, identity, scope)
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         late = self._late

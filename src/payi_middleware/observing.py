@@ -17,7 +17,7 @@ def observe(exchange: Exchange) -> Observed:
     """Read the request and the response of an exchange that has ended."""
     return Observed(
         match=exchange.match,
-        asked=asked_of(exchange.match, exchange.request),
+        asked=exchange.asked or asked_of(exchange.match, exchange.request),
         answer=answer_of(exchange),
         status=exchange.status,
         timing=exchange.timing,

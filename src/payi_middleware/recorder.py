@@ -20,7 +20,7 @@ from .holding import Holding
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
-from .providers import Answer, Match, Reader, open_reader, recognise, tells_usage_if_asked
+from .providers import Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
 from .report import Timing
 from .results import XproxyResult
 
@@ -55,8 +55,8 @@ class Exchange(Holding):
     `begun` is when it began, in seconds since 1970. `limited` says that a limit waits for its result, and
     `model_instead` which model is to be asked for in place of its own; `blocks` that a limit of type block is in force,
     `let_pass` that it is made in spite of one, and `passage` how it goes through Pay-i's proxy, if it does.
-    Whoever it is handed to keeps in `answer` what the reader said, in `ticket` where the call is on record already, and
-    in `fallback_id` the id that it is reported with where the provider gives none.
+    Whoever it is handed to keeps in `asked` and `answer` what request and reader said, in `ticket` where the call is on
+    record already, and in `fallback_id` the id that it is reported with where the provider gives none.
     """
 
     # There is one for each call, and few have all of this: what they begin with is the class's.
@@ -70,6 +70,7 @@ class Exchange(Holding):
     terminated = False
     content: list[bytes] | None = None
     content_encoding: str | None = None
+    asked: Asked | None = None
     answer: Answer | None = None
     ticket: object = None
     fallback_id: str | None = None
@@ -121,7 +122,12 @@ class Exchange(Holding):
         return below if own is NOTHING else override(below, own)
 
     def stand_alone(self) -> None:
-        """Keep nothing of the app's alive from here on, if it is known by now whom the call is for."""
+        """Keep nothing of the app's alive from here on, if it is known by now whom the call is for.
+
+        Nor is the prompt kept, unless it is reported, if it is known what was asked.
+        """
+        if self.asked is not None and self.content is None:
+            self.request = None
         if self._known is not None:
             self._let_go()
             self._frame = None

@@ -203,6 +203,8 @@ class Delivery:
                 self._stats.last_error = type(error).__name__
                 if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
+        if not (wanted := self._wanted(exchange)):
+            exchange.stand_alone()
         exchange.queued_bytes = size = exchange.size
         if finalising:
             self._unweighed.append(size)
@@ -211,8 +213,6 @@ class Delivery:
                 self._bytes += size
         queued = inbox.qsize() + 1
         pressed = 2 * self._bytes > self._queue_bytes or 2 * queued > self._queue_size
-        if not (wanted := self._wanted(exchange)):
-            exchange.stand_alone()
         inbox.bring(exchange, wanted=wanted, pressed=pressed)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)

@@ -48,9 +48,14 @@ class Identity:
         ]
         self._entries = Entries(sorted(entries, key=lambda entry: -entry.trust))
 
-    def of(self, incoming: Incoming) -> RequestIdentity:
-        """Begin a web request; nothing is read from it yet."""
-        return RequestIdentity(self._entries, incoming)
+    def of(self, original: Any, view: Callable[[Any], Incoming] | None = None) -> RequestIdentity:
+        """Begin a web request; nothing is read from it yet.
+
+        Args:
+            original: the request as an `Incoming`,
+            view: or what makes one of it when it is looked at.
+        """
+        return RequestIdentity(self._entries, original, view)
 
     def explain(self, incoming: Incoming) -> list[Explained]:
         """Ask about a request and say which source decided which field: for debugging, in a handler or a test."""

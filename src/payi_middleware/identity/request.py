@@ -48,14 +48,18 @@ class RequestIdentity:
 
     Args:
         entries: the sources, most trusted first.
-        incoming: the request; nothing is read from it before the first `settle`.
+        original: the request as an `Incoming`; nothing is read from it before the first `settle`.
+        view: makes an `Incoming` of it, if it is none.
     """
 
-    __slots__ = ("__weakref__", "_annotations", "_answers", "_entries", "_incoming", "_left", "_news", "_turn")
+    __slots__ = (
+        "__weakref__", "_annotations", "_answers", "_entries", "_left", "_news", "_original", "_turn", "_view"
+    )  # fmt: skip
 
-    def __init__(self, entries: Entries, incoming: Incoming) -> None:
+    def __init__(self, entries: Entries, original: Any, view: Callable[[Any], Incoming] | None = None) -> None:
         self._entries = self._left = entries
-        self._incoming = incoming
+        self._original = original
+        self._view = view
         self._answers: dict[Entry, dict[str, Any]] | None = None
         self._annotations = NOTHING
         self._news = False
@@ -141,6 +145,12 @@ class RequestIdentity:
             if merged != self._annotations:
                 self._annotations = merged
 
+    @property
+    def _incoming(self) -> Incoming:
+        view = self._view
+        incoming: Incoming = self._original if view is None else view(self._original)
+        return incoming
+
     def explain(self) -> list[Explained]:
         """Say which source decided which field, most trusted first. Asks nobody; `settle` before."""
         decided: set[str] = set()
@@ -163,42 +173,44 @@ class RequestIdentity:
 
     def _ask_all(self) -> None:
         """Ask what need not be awaited, and let it be seen at once: an async resolver may take its time."""
+        incoming = self._incoming
         for entry in self._left.each:
             if not entry.awaits:
-                self._ask(entry)
+                self._ask(entry, incoming)
         if self._news:
             self._publish()
 
-    def _ask(self, entry: Entry) -> None:
+    def _ask(self, entry: Entry, incoming: Incoming) -> None:
         try:
-            if entry.vouched and not entry.trusts(self._incoming.peer):
+            if entry.vouched and not entry.trusts(incoming.peer):
                 answer = None
             elif entry.own:
-                answer = self._call(entry)
+                answer = self._call(entry, incoming)
             else:
-                answer = entry.ask(self._incoming)
+                answer = entry.ask(incoming)
             self._hear(entry, answer)
         except Exception as error:  # noqa: BLE001 - the app's request goes on, whatever happens in a source
             self._drop(entry, error)
 
-    def _call(self, entry: Entry) -> object:
+    def _call(self, entry: Entry, incoming: Incoming) -> object:
         token = attach(set_value(_ASKING, self))
         try:
-            return entry.ask(self._incoming)
+            return entry.ask(incoming)
         finally:
             detach(token)
 
     async def _aask(self, entry: Entry) -> None:
         try:
-            answer = await self._acall(entry) if entry.admits(self._incoming) else None
+            incoming = self._incoming
+            answer = await self._acall(entry, incoming) if entry.admits(incoming) else None
             self._hear(entry, answer)
         except Exception as error:  # noqa: BLE001 - as above; a cancellation is no Exception, and asks again later
             self._drop(entry, error)
 
-    async def _acall(self, entry: Entry) -> object:
+    async def _acall(self, entry: Entry, incoming: Incoming) -> object:
         token = attach(set_value(_ASKING, self))
         try:
-            return await cast("Awaitable[object]", entry.ask(self._incoming))
+            return await cast("Awaitable[object]", entry.ask(incoming))
         finally:
             detach(token)
 

@@ -23,7 +23,7 @@ class Whole:
     Where it does not, or where more comes than may be held, any other reader takes over with all that has come.
     """
 
-    __slots__ = ("_chunks", "_encoded", "_headers", "_held", "_inner", "_match", "_reading", "_status")
+    __slots__ = ("_chunk", "_encoded", "_headers", "_held", "_inner", "_match", "_more", "_reading", "_status")
 
     def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
         self._reading = reading
@@ -31,7 +31,8 @@ class Whole:
         self._status = status
         self._headers = headers
         self._encoded = "content-encoding" in headers
-        self._chunks: list[bytes] = []
+        self._chunk = b""
+        self._more: list[bytes] | None = None  # most come in one piece, and a list is looked through for references
         self._held = 0
         self._inner: AnyReader | None = None
 
@@ -56,10 +57,15 @@ class Whole:
             return self._inner.feed(chunk)
         if not chunk:
             return False
-        chunks = self._chunks
-        chunks.append(chunk)
+        first = not self._chunk
+        if first:
+            self._chunk = chunk
+        elif self._more is None:
+            self._more = [chunk]
+        else:
+            self._more.append(chunk)
         self._held += len(chunk) + 64
-        if self._held <= MOST_HELD and (len(chunks) > 1 or self._encoded or self._begins_whole(chunk)):
+        if self._held <= MOST_HELD and (not first or self._encoded or self._begins_whole(chunk)):
             return False
         self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
         return self._hand_over(inner)
@@ -70,10 +76,13 @@ class Whole:
 
     def _hand_over(self, inner: AnyReader) -> bool:
         ended = False
-        for chunk in self._chunks:
+        for chunk in (self._chunk, *(self._more or ())):
             ended |= inner.feed(chunk)
-        self._chunks = []
+        self._chunk, self._more = b"", None
         return ended
+
+    def _body(self) -> bytes:
+        return self._chunk if self._more is None else b"".join((self._chunk, *self._more))
 
     def kept(self) -> tuple[dict[str, str], bytes] | None:
         """Return the headers and the body that tell all; None of what repeats the prompt."""
@@ -86,14 +95,14 @@ class Whole:
         for name in ("x-amzn-errortype", *reading.headers, "content-encoding"):
             if value := headers.get(name):
                 told[name] = value
-        return told, b"".join(self._chunks)
+        return told, self._body()
 
     def _plainly(self) -> Answer | None:
         """Return what one JSON object tells, as nearly all answers are one; None where it takes more to find out."""
         if self._encoded or self._status >= _FAILED:
             return None
         try:
-            told = loads(b"".join(self._chunks))
+            told = loads(self._body())
             if told is None:
                 return None
             return judged(self._reading.family(self._match, self._headers).whole(told), self._status)
