@@ -14,7 +14,7 @@ from .identity import Identity, Source
 from .identity.request import loop_runs_here
 from .log import warn
 from .meter import Meter, install
-from .responding import HeaderList, decorated, exposing, is_streaming, without_calls
+from .responding import HeaderList, decorated, decorated_raw, exposing, is_streaming
 from .settings import Settings
 from .streaming.asgi_results import AsgiAnswer
 from .streaming.earlier import Entry
@@ -211,8 +211,9 @@ class _Request:
             if not shown and not events:
                 return message
             follows = events or late is not None or EXTENSION in (scope.get("extensions") or ())
-            if not follows and not self._request.tally.count and not self._is_cross_origin:
-                return {**message, "headers": without_calls(message["status"], message.get("headers", ()))}
+            if not follows and not self._is_cross_origin:
+                raw = decorated_raw(self._request, message["status"], message.get("headers", ()))
+                return {**message, "headers": raw}
             own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             begun = message
             if shown:
@@ -229,7 +230,7 @@ class _Request:
 
     @property
     def _is_cross_origin(self) -> bool:
-        return any(name == b"origin" for name, _ in self._scope["headers"])
+        return b"origin" in [name for name, _ in self._scope["headers"]]
 
     def _with_end(self, begun: Message, message: Message, own: HeaderList, *, shown: bool) -> Message:
         """Prepare what follows the last byte of the body.

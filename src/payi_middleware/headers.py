@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import quote, unquote
 
 from .annotations import NOTHING, Annotations
@@ -182,35 +183,49 @@ SUMMARY_HEADERS = (
 def write_summary(summary: Summary) -> list[tuple[str, str]]:
     """Write a summary as response headers: at most 4 KiB in all, tokens and separators only."""
     headers = [("X-Payi-Calls", str(summary.calls)), ("X-Payi-Status", summary.status)]
-    lists = {
-        "X-Payi-Request-Id": map(_token, summary.request_ids),
-        "X-Payi-Resource-Id": map(_token, summary.resource_ids),
-        "X-Payi-Use-Case-Id": map(_token, summary.use_case_ids),
-        "X-Payi-Limits": (f"{_token(limit_id)}={_token(state)}" for limit_id, state in summary.limits.items()),
-        "X-Payi-Blocked-Limit-Ids": map(_token, summary.blocked_limit_ids),
-    }
-    headers.extend((name, value) for name, items in lists.items() if (value := _joined(items, _ROOM[name])))
-    amounts = {
-        "X-Payi-Cost": summary.cost,
-        "X-Payi-Cost-Input": summary.cost_input,
-        "X-Payi-Cost-Output": summary.cost_output,
-    }
-    headers.extend((name, decimal_text(amount)) for name, amount in amounts.items() if _is_writable(amount))
-    if _is_writable(summary.cost):
-        currency = _joined([_token(summary.cost_currency or "usd")], _ROOM["X-Payi-Cost-Currency"])
-        headers.extend([("X-Payi-Cost-Currency", currency)] if currency else [])
+    for name, tokens in (
+        ("X-Payi-Request-Id", summary.request_ids),
+        ("X-Payi-Resource-Id", summary.resource_ids),
+        ("X-Payi-Use-Case-Id", summary.use_case_ids),
+        ("X-Payi-Limits", summary.limits),
+        ("X-Payi-Blocked-Limit-Ids", summary.blocked_limit_ids),
+    ):
+        if tokens:
+            states = tokens if isinstance(tokens, dict) else None
+            items = map(_token, tokens) if states is None else (f"{_token(k)}={_token(v)}" for k, v in states.items())
+            if value := _joined(items, _ROOM[name]):
+                headers.append((name, value))
+    if (cost := _written(summary.cost)) is not None:
+        headers.append(("X-Payi-Cost", cost))
+    if (part := _written(summary.cost_input)) is not None:
+        headers.append(("X-Payi-Cost-Input", part))
+    if (part := _written(summary.cost_output)) is not None:
+        headers.append(("X-Payi-Cost-Output", part))
+    if cost is not None:
+        if currency := _joined((_token(summary.cost_currency or "usd"),), _ROOM["X-Payi-Cost-Currency"]):
+            headers.append(("X-Payi-Cost-Currency", currency))
         headers.append(("X-Payi-Cost-Source", summary.cost_source or "payi"))
     return headers
 
 
-def _is_writable(amount: Decimal | None) -> TypeGuard[Decimal]:
-    if amount is None or not amount.is_finite():
-        return False
-    return amount.adjusted() < _WHOLE_DIGITS and int(amount.as_tuple().exponent) >= -_DECIMAL_PLACES
+_PLAIN_AMOUNT = re.compile(rf"-?\d{{1,{_WHOLE_DIGITS}}}(?:\.\d{{1,{_DECIMAL_PLACES}}})?", re.ASCII)
+_PLAIN_TOKEN = re.compile(rf"[A-Za-z0-9{re.escape(_SAFE)}]*")
+
+
+def _written(amount: Decimal | None) -> str | None:
+    """Write an amount; None where it is none, or takes too much room."""
+    if amount is None:
+        return None
+    text = str(amount)
+    if _PLAIN_AMOUNT.fullmatch(text):
+        return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+    if not amount.is_finite() or amount.adjusted() >= _WHOLE_DIGITS:
+        return None
+    return decimal_text(amount) if int(amount.as_tuple().exponent) >= -_DECIMAL_PLACES else None
 
 
 def _token(value: str) -> str:
-    return quote(value, safe=_SAFE, errors="replace")
+    return value if _PLAIN_TOKEN.fullmatch(value) else quote(value, safe=_SAFE, errors="replace")
 
 
 def _joined(items: Iterable[str], room: int) -> str:

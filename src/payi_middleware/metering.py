@@ -154,7 +154,8 @@ class Metering:
             if not exchange.respond(response.status_code, response.headers, decoded=read_already):
                 return
             response.extensions = {**response.extensions, CALL_EXTENSION: exchange.call}
-            extra = self._extra(response, decoded=read_already)
+            plain = exchange.passage is None and not self._asked
+            extra = None if plain else self._extra(response, decoded=read_already)
             if read_already:
                 exchange.feed(response.content)
                 exchange.finish(complete=True)

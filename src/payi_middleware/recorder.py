@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import perf_counter, time
 from typing import Any
 from weakref import ref
@@ -111,7 +112,7 @@ class Exchange(Holding):
             self.content = []
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
-            scope.add(self.call)
+            scope.tally.add(self.call)
         _unfinished.add(ref(self, _end_of_unfinished))
         self.begun = time()
         self._started = perf_counter()
@@ -365,8 +366,8 @@ def begin_in(
     annotations: Annotations,
 ) -> Exchange | None:
     """Do what `begin` does for what is in force as `frame`."""
-    owner = owner_in(frame)
-    if owner is None:
+    owner: Owner | None = None if frame is None else frame.scope.owner
+    if owner is None and (owner := _default_owner()) is None:
         return None
     match = recognise(method, host, port, path, headers, owner.providers)
     if match is None:
@@ -388,6 +389,7 @@ def owner_in(frame: Frame | None) -> Owner | None:
     return owner if owner is not None else _default_owner()
 
 
+@lru_cache(maxsize=128)
 def _module(user_agent: str | None) -> str | None:
     """Read `openai/3.54.0` out of `AsyncOpenAI/Python 3.54.0`, as the vendors' generated SDKs announce themselves."""
     name, found, version = (user_agent or "").partition("/Python ")

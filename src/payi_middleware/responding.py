@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .context import RequestScope
-from .headers import write_summary
+from .headers import SUMMARY_HEADERS, write_summary
 from .results import Summary
 
 EXPOSE = "Access-Control-Expose-Headers"
@@ -15,6 +15,7 @@ _BODILESS = frozenset({204, 205, 304})
 HeaderList = list[tuple[str, str]]
 
 _RAW_PREFIX = _PREFIX.encode()
+_RAW_NAMES = {name: name.lower().encode() for name in SUMMARY_HEADERS}
 _FINAL, _PENDING = (
     [(name.lower().encode(), value.encode()) for name, value in write_summary(summary)]
     for summary in (Summary(status="final"), Summary(status="pending"))
@@ -46,10 +47,13 @@ def decorated(
     return kept + ours
 
 
-def without_calls(status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return what `decorated` does where there were no calls, and no `Origin`: most requests of an app are of the kind.
+def decorated_raw(
+    scope: RequestScope, status: int, headers: Iterable[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """Return what `decorated` does where there is no `Origin` and nothing more to be told, as in most requests.
 
     Args:
+        scope: the request.
         status: the response's status.
         headers: the response's own headers, as ASGI has them.
     """
@@ -61,7 +65,11 @@ def without_calls(status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[t
             streaming = False
         if not name.startswith(_RAW_PREFIX):
             kept.append((name, value))
-    kept += _PENDING if streaming else _FINAL
+    if not scope.tally.count:
+        kept += _PENDING if streaming else _FINAL
+    else:
+        summary = write_summary(scope.summary(streaming=streaming))
+        kept += [(_RAW_NAMES[name], value.encode("latin-1")) for name, value in summary]
     return kept
 
 

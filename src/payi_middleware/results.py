@@ -145,8 +145,10 @@ def summarise(
         streaming: the response's body may still make calls, so that nothing is final.
         before: the sum of earlier calls of the same request that `results` does not list.
     """
-    before = before or NO_CALLS
     listed = list(results)
+    if before is None and len(listed) == 1 and (only := listed[0]) is not None:
+        return _of_one(calls, only, streaming=streaming)
+    before = before or NO_CALLS
     known = [result for result in listed if result is not None]
     guessed = [
         guess for result, guess in zip(listed, provisional, strict=False) if result is None and guess is not None
@@ -170,6 +172,26 @@ def summarise(
         blocked_limit_ids=_distinct(
             before.blocked_limit_ids, (limit_id for result in told for limit_id in result.blocked_limit_ids or ())
         ),
+    )
+
+
+def _of_one(calls: int, result: XproxyResult, *, streaming: bool) -> Summary:
+    """Do what `summarise` does where there is one result, as in most requests that make calls."""
+    cost = result.cost
+    total, asked, answered = (None, None, None) if cost is None else (cost.total, cost.input, cost.output)
+    return Summary(
+        calls=calls,
+        status="pending" if streaming else "final",
+        request_ids=(result.request_id,) if result.request_id else (),
+        resource_ids=(result.resource_id,) if result.resource_id else (),
+        use_case_ids=(result.use_case_id,) if result.use_case_id else (),
+        cost=(amount := None if total is None else total.base),
+        cost_input=None if asked is None else asked.base,
+        cost_output=None if answered is None else answered.base,
+        cost_currency=None if cost is None else cost.currency,
+        cost_source=None if amount is None else "payi",
+        limits=_worst_states({}, (result,)) if result.limits else {},
+        blocked_limit_ids=_distinct((), result.blocked_limit_ids) if result.blocked_limit_ids else (),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-__all__ = ["import_anyio", "loop_waker"]
+__all__ = ["asyncio_loop", "import_anyio", "loop_waker", "waker_of"]
 
 
 class _Mailbox:
@@ -59,7 +60,20 @@ def loop_waker() -> Callable[[Callable[[], None]], None]:
     """Return how another thread runs a callable on this event loop without waiting for it."""
     from anyio.lowlevel import current_token
 
-    loop: Any = current_token().native_token
+    return waker_of(current_token().native_token)
+
+
+def asyncio_loop() -> Any:
+    """Return the event loop of asyncio's that runs in this thread, or None."""
+    asyncio: Any = sys.modules.get("asyncio")  # who has a loop has imported it
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except (RuntimeError, AttributeError):  # there is none, or another thread is just importing asyncio
+        return None
+
+
+def waker_of(loop: Any) -> Callable[[Callable[[], None]], None]:
+    """Return how another thread runs a callable on a loop of asyncio's or trio's; see `loop_waker`."""
     mailbox = _mailboxes.get(loop)
     if mailbox is None:
         mailbox = _mailboxes[loop] = _Mailbox(getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe)

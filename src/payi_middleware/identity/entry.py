@@ -103,9 +103,6 @@ class Entries:
         self.own = any(entry.own for entry in self.each)
         self._less: dict[Entry, Entries] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self.each)
-
     def without(self, entry: Entry) -> Entries:
         """Return the others; the same object each time, as requests are many and sources are few."""
         less = self._less.get(entry)

@@ -83,7 +83,7 @@ class RequestIdentity:
         was started from it, and are left pending where one runs.
         """
         left = self._left
-        if not left or (left.own and get_current().get(_ASKING) is self):  # a resolver's own calls ask nobody
+        if not left.each or (left.own and get_current().get(_ASKING) is self):  # a resolver's own calls ask nobody
             return
         if not self._takes_turn() and (loop_runs_here() or not self._wait()):
             return
@@ -102,7 +102,7 @@ class RequestIdentity:
         what is bound to the request's thread and cost every request a hop. One that must wait is written async.
         """
         left = self._left
-        if not left or (left.own and get_current().get(_ASKING) is self):
+        if not left.each or (left.own and get_current().get(_ASKING) is self):
             return
         while not self._takes_turn():
             import anyio
@@ -134,7 +134,8 @@ class RequestIdentity:
         return False
 
     def _end_turn(self) -> None:
-        self._publish()
+        if self._news:
+            self._publish()
         self._turn.append(0)
 
     def _publish(self) -> None:
@@ -188,7 +189,8 @@ class RequestIdentity:
                 answer = self._call(entry, incoming)
             else:
                 answer = entry.ask(incoming)
-            self._hear(entry, answer)
+            if answer is not None or not entry.late:
+                self._hear(entry, answer)
         except Exception as error:  # noqa: BLE001 - the app's request goes on, whatever happens in a source
             self._drop(entry, error)
 

@@ -96,8 +96,17 @@ class Spool:
         if self._closed:
             raise OSError("the spool is closed")
         length = len(record)
-        if length <= _ROOM:
-            return self._put_alone(record, length)
+        if length <= _ROOM:  # as nearly all
+            try:
+                slot = self._free.pop()
+            except IndexError:
+                return self._put_aside(record)
+            try:
+                self._write(slot, record, _FIRST, 0, length, zlib.crc32(record, _SEED))
+            except ValueError:  # another thread has closed it meanwhile
+                raise OSError("the spool is closed") from None
+            self._dirty = True
+            return Ticket(self, slot, length)
         needed = -(-length // _ROOM)
         slots: list[int] = []
         if needed <= _LONGEST_CHAIN:
@@ -121,19 +130,6 @@ class Spool:
             raise OSError("the spool is closed") from None
         self._dirty = True
         return Ticket(self, tuple(slots), length)
-
-    def _put_alone(self, record: bytes, length: int) -> Ticket:
-        """Write a record that one slot holds, as nearly all are."""
-        try:
-            slot = self._free.pop()
-        except IndexError:
-            return self._put_aside(record)
-        try:
-            self._write(slot, record, _FIRST, 0, length, zlib.crc32(record, _SEED))
-        except ValueError:
-            raise OSError("the spool is closed") from None
-        self._dirty = True
-        return Ticket(self, slot, length)
 
     def _write(self, slot: int, piece: bytes, kind: int, after: int, length: int, checksum: int) -> None:
         at = slot * _SLOT

@@ -23,7 +23,19 @@ class Whole:
     Where it does not, or where more comes than may be held, any other reader takes over with all that has come.
     """
 
-    __slots__ = ("_chunk", "_encoded", "_headers", "_held", "_inner", "_match", "_more", "_reading", "_status")
+    __slots__ = (
+        "_chunk",
+        "_encoded",
+        "_headers",
+        "_held",
+        "_inner",
+        "_match",
+        "_more",
+        "_reading",
+        "_status",
+        "first_completion",
+        "first_token",
+    )
 
     def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
         self._reading = reading
@@ -35,16 +47,8 @@ class Whole:
         self._more: list[bytes] | None = None  # most come in one piece, and a list is looked through for references
         self._held = 0
         self._inner: AnyReader | None = None
-
-    @property
-    def first_token(self) -> bool:
-        """Whether a stream's first token was seen."""
-        return self._inner is not None and self._inner.first_token
-
-    @property
-    def first_completion(self) -> bool:
-        """Whether a stream's first token of the visible answer was seen."""
-        return self._inner is not None and self._inner.first_completion
+        self.first_token = False
+        self.first_completion = False
 
     @property
     def streams(self) -> bool:
@@ -54,7 +58,7 @@ class Whole:
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event of what is a stream after all."""
         if self._inner is not None:
-            return self._inner.feed(chunk)
+            return self._pass_on(self._inner, chunk)
         if not chunk:
             return False
         first = not self._chunk
@@ -65,7 +69,9 @@ class Whole:
         else:
             self._more.append(chunk)
         self._held += len(chunk) + 64
-        if self._held <= MOST_HELD and (not first or self._encoded or self._begins_whole(chunk)):
+        if self._held <= MOST_HELD and (
+            not first or self._encoded or chunk.startswith(b"{") or self._begins_whole(chunk)
+        ):
             return False
         self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
         return self._hand_over(inner)
@@ -77,8 +83,13 @@ class Whole:
     def _hand_over(self, inner: AnyReader) -> bool:
         ended = False
         for chunk in (self._chunk, *(self._more or ())):
-            ended |= inner.feed(chunk)
+            ended |= self._pass_on(inner, chunk)
         self._chunk, self._more = b"", None
+        return ended
+
+    def _pass_on(self, inner: AnyReader, chunk: bytes) -> bool:
+        ended = inner.feed(chunk)
+        self.first_token, self.first_completion = inner.first_token, inner.first_completion
         return ended
 
     def _body(self) -> bytes:
