@@ -187,10 +187,11 @@ def build_report(
         Exception: whatever `redact` raises; then nothing may be sent.
     """
     answer, timing = observed.answer, observed.timing
+    resource = _resource(observed)
     counted, notes = units(answer.usage) if answer.usage is not None else ({}, {})
     item: dict[str, Any] = {
         "category": annotations.price_as_category or observed.match.category,
-        "resource": annotations.price_as_resource or _resource(observed),
+        "resource": annotations.price_as_resource or resource,
         "units": counted,
         "event_timestamp": timing.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "end_to_end_latency_ms": timing.end_to_end_ms,
@@ -199,7 +200,7 @@ def build_report(
         "http_status_code": _status(observed),
         "provider_uri": observed.provider_uri,
         "provider_response_id": _response_id(answer, fallback_id),
-        "properties": {**_automatic_properties(observed), **notes, **_request_properties(annotations)},
+        "properties": {**_automatic_properties(observed, resource), **notes, **_request_properties(annotations)},
         "use_case_properties": dict(annotations.use_case_properties or {}),
         "provider_response_function_calls": _function_calls(observed),
     }
@@ -300,7 +301,7 @@ def _status(observed: Observed) -> int:
     return observed.status
 
 
-def _automatic_properties(observed: Observed) -> dict[str, str]:
+def _automatic_properties(observed: Observed, resource: str) -> dict[str, str]:
     answer = observed.answer
     properties: dict[str, str] = {**dict(observed.match.notes), **observed.asked.notes, **answer.notes}
     if observed.failure is not None:
@@ -311,7 +312,7 @@ def _automatic_properties(observed: Observed) -> dict[str, str]:
             properties["system.failure.description"] = answer.error_message
     if observed.ended_early:
         properties["system.stream"] = "ended before the provider's last event"
-    if answer.model and observed.match.resource(answer.model) != _resource(observed):
+    if answer.model and observed.match.resource(answer.model) != resource:
         properties["system.response_model"] = answer.model
     if answer.response_id and not answer.unique_id:
         properties["system.provider_response_id"] = answer.response_id
@@ -328,6 +329,8 @@ def _request_properties(annotations: Annotations) -> dict[str, str | None]:
 
 
 def _function_calls(observed: Observed) -> list[dict[str, str]]:
+    if not observed.answer.function_calls:
+        return []
     with_arguments = observed.content is not None
     return [
         {"name": call.name, **({"arguments": call.arguments} if with_arguments and call.arguments else {})}

@@ -17,7 +17,9 @@ _LONGEST = 16_384
 
 def called_in(message: dict[str, Any]) -> list[tuple[str, object]]:
     """Return (name, arguments) of a message's tool calls, of its custom ones and of the older `function_call`."""
-    found = []
+    found: list[tuple[str, object]] = []
+    if not (message.get("tool_calls") or message.get("function_call")):
+        return found
     for call in [*rows(message.get("tool_calls")), {"function": message.get("function_call")}]:
         function = mapping(call.get("function")) or mapping(call.get("custom"))
         if name := text(function.get("name")):

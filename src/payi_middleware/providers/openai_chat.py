@@ -207,7 +207,7 @@ class OpenAIChat:
     def whole(self, body: dict[str, Any]) -> Answer:
         """Return the facts of an answer in one body."""
         choices = rows(body.get("choices"))
-        messages = [mapping(choice.get("message")) for choice in choices]
+        called = [call for choice in choices for call in called_in(mapping(choice.get("message")))]
         usage = _usage_of(body, self._provider)
         if usage is None and "results" in body:  # gateways pass Cohere's rankings on as they are
             usage = billed_by_cohere(mapping(body.get("meta")))
@@ -218,7 +218,7 @@ class OpenAIChat:
             response_id=response_id,
             model=text(body.get("model")),
             finish_reason=_finish(choices),
-            function_calls=calls([call for said in messages for call in called_in(said)]),
+            function_calls=calls(called) if called else (),
             error_code=code,
             error_message=message,
             service_tier=_tier([body]),
@@ -268,6 +268,8 @@ def _tier(said: list[dict[str, Any]]) -> str | None:
 
 
 def _finish(choices: list[dict[str, Any]]) -> str | None:
+    if len(choices) == 1:
+        return text(choices[0].get("finish_reason"))
     told = [choice for choice in choices if text(choice.get("finish_reason"))]
     first = next((choice for choice in told if not choice.get("index")), told[0] if told else {})
     return text(first.get("finish_reason"))
