@@ -105,6 +105,8 @@ class Stock:
 
     def put_back(self, again: Sequence[Pending]) -> None:
         """Take reports back that could not be delivered, to where they were."""
+        if not again:
+            return
         self.waiting = deque(merge(again, self.waiting, key=attrgetter("number")))
         self._bytes += sum(pending.size for pending in again)
 
