@@ -108,7 +108,7 @@ def ingest(
 
 async def aingest(**report: Any) -> XproxyResult:
     """Report a call that no transport of ours can see; see `ingest` for the parameters."""
-    await asettle_identity()
+    await asettle_identity(current_frame())
     return await _on_a_thread(lambda: ingest(**report))
 
 

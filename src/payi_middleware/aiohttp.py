@@ -20,6 +20,7 @@ from yarl import URL
 from .aiohttp_body import Sieved, Watched, hold
 from .aiohttp_refusal import refused_response
 from .annotations import NOTHING
+from .context import current_frame
 from .exceptions import ConfigurationError
 from .gatekeeping import aadmit, ask
 from .headers import CALL_PREFIX, read_annotations
@@ -104,7 +105,7 @@ def _may_be_inference(url: Any) -> bool:
 
 
 async def _metered(request: Any, session: Any, method: str, url: Any, options: dict[str, Any]) -> Any:
-    await asettle_identity()
+    await asettle_identity(current_frame())
     decoding = options.get("auto_decompress")
     decoded = session.auto_decompress if decoding is None else decoding
     exchange, options = _begin(session, method, url, options)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
-from weakref import ref
 
 from opentelemetry.context import attach, create_key, get_current, set_value
 
 from .annotations import FIELDS, NOTHING, USE_CASE_FIELDS, Annotations, inherit
 from .calls import Call
+from .identification import Identification, OfThePast
 from .results import Summary, XproxyResult
 from .tally import Tally
 
@@ -33,65 +33,6 @@ def set_process_defaults(annotations: Annotations) -> None:
 def process_defaults() -> Annotations:
     """Return what calls outside any web request are annotated with."""
     return _defaults
-
-
-class Identification(Protocol):
-    """Who asked, as far as it is known by now."""
-
-    @property
-    def annotations(self) -> Annotations:
-        """What the identity sources have said up to now; the same object as long as nothing changed."""
-
-    @property
-    def pending(self) -> bool:
-        """Whether a source is left that could not be asked yet."""
-
-    def settle(self) -> None:
-        """Ask the sources that can be asked from here without waiting on an event loop."""
-
-    async def asettle(self) -> None:
-        """Ask all sources."""
-
-
-class _OfThePast:
-    """An identification of a request that is over, which is kept alive by those frames only that it was made in.
-
-    What identifies a request refers to the server's own object for it, and that refers to the request's scope. The
-    garbage collector would have to find such a circle out, with all that a request leaves behind in it, for each one.
-
-    Args:
-        identification: what it is of.
-    """
-
-    __slots__ = ("_annotations", "_identification")
-
-    def __init__(self, identification: Identification) -> None:
-        self._identification = ref(identification)
-        self._annotations = identification.annotations
-
-    @property
-    def annotations(self) -> Annotations:
-        """What is known by now."""
-        if (identification := self._identification()) is not None:
-            self._annotations = identification.annotations
-        return self._annotations
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is still somebody to be asked."""
-        return (identification := self._identification()) is not None and identification.pending
-
-    def settle(self) -> None:
-        """Ask whoever is still there, for a call that the request has left behind."""
-        if (identification := self._identification()) is not None:
-            identification.settle()
-            self._annotations = identification.annotations
-
-    async def asettle(self) -> None:
-        """See `settle`."""
-        if (identification := self._identification()) is not None:
-            await identification.asettle()
-            self._annotations = identification.annotations
 
 
 _NOT_ANNOTATED = (NOTHING, NOTHING)
@@ -197,6 +138,15 @@ class RequestScope:
         if self._parked:
             self._unpark()
 
+    def settle_identity_at_once(self) -> bool:
+        """Ask all identity sources, if none has to be waited for; return whether that was done."""
+        for identification in self.identifications:
+            if not identification.settle_at_once():
+                return False
+        if self._parked:
+            self._unpark()
+        return True
+
     async def asettle_identity(self) -> None:
         """Ask all identity sources."""
         for identification in self.identifications:
@@ -218,7 +168,7 @@ class RequestScope:
         if self._parked:
             self._unpark()
         if not over:
-            self.identifications = [_OfThePast(identification) for identification in self.identifications]
+            self.identifications = [OfThePast(identification) for identification in self.identifications]
 
     def _unpark(self) -> None:
         while (parked := self._parked) and self.identified:

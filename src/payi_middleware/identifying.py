@@ -5,7 +5,7 @@ from __future__ import annotations
 from .context import Frame, current_frame
 from .log import warn
 
-__all__ = ["asettle_identity", "settle_identity"]
+__all__ = ["asettle_identity", "settle_identity", "settle_identity_at_once"]
 
 
 def settle_identity() -> Frame | None:
@@ -19,12 +19,30 @@ def settle_identity() -> Frame | None:
     return frame
 
 
-async def asettle_identity() -> Frame | None:
-    """Ask who makes the request being served; return what is in force."""
+def settle_identity_at_once() -> tuple[Frame | None, bool]:
+    """Ask who makes the request being served, if that takes no waiting.
+
+    Returns:
+        What is in force, and whether `asettle_identity` is still to be awaited.
+    """
     frame = current_frame()
+    if frame is None:
+        return None, False
+    try:
+        return frame, not frame.scope.settle_identity_at_once()
+    except Exception as error:  # noqa: BLE001 - fail open
+        warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+        return frame, False
+
+
+async def asettle_identity(frame: Frame | None) -> None:
+    """Ask who makes the request being served.
+
+    Args:
+        frame: what is in force.
+    """
     if frame is not None:
         try:
             await frame.scope.asettle_identity()
         except Exception as error:  # noqa: BLE001 - fail open
             warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
-    return frame

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
 from typing import Any
+from weakref import ref
 
 from . import neighbours
 from .exceptions import ConfigurationError
@@ -19,6 +20,8 @@ from .importing import when_imported
 from .transport import LIBRARIES, may_be_inference, transports
 
 _SEAM = "_transport_for_url"
+_KNOWN = "_payi_transport"
+"""Attribute of a client that holds the metered transport that it was given last."""
 _lock = ForkSafeLock()
 _undo: list[Callable[[], None]] = []
 _patched: set[type[Any]] = set()
@@ -81,7 +84,13 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        return metered(transport, self, original) if wanted and may_be_inference(url) else transport
+        if not wanted or not may_be_inference(url):
+            return transport
+        known = vars(self).get(_KNOWN)
+        if known is None or known.inner is not transport:  # a client with mounts has several
+            known = metered(transport, ref(self), original)
+            setattr(self, _KNOWN, known)
+        return known
 
     setattr(client, _SEAM, transport_for_url)
     _patched.add(client)

@@ -15,7 +15,7 @@ from typing import Any
 from .calls import await_settled, wait
 from .exceptions import ConfigurationError
 from .gatekeeping import aadmit, admit, ask
-from .identifying import asettle_identity, settle_identity
+from .identifying import asettle_identity, settle_identity, settle_identity_at_once
 from .limits.refusal import Refusal
 from .metering import CALL_EXTENSION, METERED, Metering
 from .providers import maybe_inference
@@ -39,7 +39,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async metered transport of one library.
 
     A transport that is given its client, and `original`, by which that finds the transport for another URL, was chosen
-    for one that may be an inference, and does not look again.
+    for one that may be an inference, and does not look again. The client keeps it, so it must not keep the client.
 
     Args:
         module: `httpx` or `httpx2`.
@@ -134,13 +134,19 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._exchange.finish(finalising=True)
 
     class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, client: Any = None, original: Callable[[Any, Any], Any] | None = None) -> None:
-            self._inner = inner
+        def __init__(
+            self,
+            inner: Any,
+            client: Callable[[], Any] | None = None,
+            original: Callable[[Any, Any], Any] | None = None,
+        ) -> None:
+            self.inner = self._inner = inner
             self._client = client
             self._original = original
 
         def _transport_for(self, url: Any) -> Any:
-            return self._inner if self._original is None else self._original(self._client, url)
+            client = None if self._client is None else self._client()
+            return self._inner if client is None or self._original is None else self._original(client, url)
 
         def __enter__(self) -> Any:
             self._inner.__enter__()
@@ -180,13 +186,19 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.close()
 
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, client: Any = None, original: Callable[[Any, Any], Any] | None = None) -> None:
-            self._inner = inner
+        def __init__(
+            self,
+            inner: Any,
+            client: Callable[[], Any] | None = None,
+            original: Callable[[Any, Any], Any] | None = None,
+        ) -> None:
+            self.inner = self._inner = inner
             self._client = client
             self._original = original
 
         def _transport_for(self, url: Any) -> Any:
-            return self._inner if self._original is None else self._original(self._client, url)
+            client = None if self._client is None else self._client()
+            return self._inner if client is None or self._original is None else self._original(client, url)
 
         async def __aenter__(self) -> Any:
             await self._inner.__aenter__()
@@ -198,7 +210,10 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
         async def handle_async_request(self, request: Any) -> Any:
             if METERED in request.extensions or not (self._original or may_be_inference(request.url)):
                 return await self._inner.handle_async_request(request)
-            metering = Metering(request, await asettle_identity())
+            frame, waits = settle_identity_at_once()
+            if waits:
+                await asettle_identity(frame)
+            metering = Metering(request, frame)
             try:
                 if (exchange := metering.exchange) is not None:
                     if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:

@@ -10,7 +10,8 @@ import pytest
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 
 from payi_middleware.annotations import NOTHING, Annotations
-from payi_middleware.context import Identification, RequestScope
+from payi_middleware.context import RequestScope
+from payi_middleware.identification import Identification
 from payi_middleware.identity import (
     JWT,
     AuthenticatedUser,

@@ -18,7 +18,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # pure translation
     "first": ("headers", "providers", "stream_usage", "identity", "report", "routing", "granting", "listing_names"),
     # memory
-    "second": ("calls", "tally", "context", "tracking"),
+    "second": ("calls", "tally", "identification", "context", "tracking"),
     # I/O
     "third": (
         "limits",

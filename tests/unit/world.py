@@ -49,6 +49,10 @@ class Known:
         """Ask."""
         self.pending = False
 
+    def settle_at_once(self) -> bool:
+        """Ask only where nobody has to be waited for."""
+        return not self.pending
+
     async def asettle(self) -> None:
         """Ask."""
         self.pending = False
