@@ -69,7 +69,6 @@ class Exchange(Holding):
     status: int | None = None
     failure: str | None = None
     terminated = False
-    content: list[bytes] | None = None
     content_encoding: str | None = None
     asked: Asked | None = None
     answer: Answer | None = None
@@ -108,8 +107,7 @@ class Exchange(Holding):
         if scope is None or scope.identified:
             self._known = current
         self.inline = (current.report or owner.report) == "inline"
-        if current.log_prompt_and_response:
-            self.content = []
+        self.content: list[bytes] | None = [] if current.log_prompt_and_response else None
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
             scope.tally.add(self.call)

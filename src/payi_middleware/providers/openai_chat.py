@@ -51,7 +51,7 @@ class OpenAIChat:
         self._visible = _VISIBLE_TEXT if match.api == "openai.completions" else _VISIBLE
         self._opening = Kept(2 * _EVENT_LIMIT)
         self._named = False
-        self._echo = Echo()
+        self.echo = Echo()
         self._finish = Kept(24_576)
         self._names = Kept(32_768)
         self._arguments = Kept(32_768)
@@ -62,7 +62,7 @@ class OpenAIChat:
 
     def see(self, block: bytes) -> bool:
         """Keep what matters of the events in `block`; True at `[DONE]` or an error event."""
-        echo = self._echo
+        echo = self.echo
         if (self.first_completion or (self.first_token and echo.hidden)) and echo.fits(block):
             return False  # nearly every event of a stream ends here
         if not self.first_completion:
@@ -112,7 +112,7 @@ class OpenAIChat:
 
     def _skip(self, block: bytes) -> bool:
         if len(block) <= _EVENT_LIMIT:
-            self._echo.learn(block)
+            self.echo.learn(block)
             self._dull = block
         return False
 

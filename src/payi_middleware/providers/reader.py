@@ -8,12 +8,13 @@ from typing import Protocol
 
 from .answer import MISSING, Answer
 from .decoding import Decode, UndecodableError, decoder_for
+from .echo import Echo
 from .family import Family, failed, without_usage
 from .framing import Frames, frames_of, is_opaque, is_stream
 from .json_objects import JsonObjects
 from .match import Match
 from .values import carve, loads, loads_first, text
-from .wire import ELEMENT, Body, each_element
+from .wire import ELEMENT, Body, Events, each_element
 from .wiring import Format
 
 __all__ = ["MOST_HELD", "AnyReader", "Reader"]
@@ -23,6 +24,7 @@ MOST_HELD = 262_144
 _ARRAY_LIMIT = 131_072
 _SNIFF_LIMIT = 4_096
 _STRUCTURED = (b"{", b"[", b"<")
+_NO_EVENTS = Events()
 
 
 class Reader(Protocol):
@@ -62,9 +64,9 @@ class AnyReader:
     """
 
     __slots__ = (
-        "_body", "_broken", "_content_type", "_decode", "_encoding", "_ended", "_error_type", "_family", "_fetched",
-        "_frames", "_framing", "_headers", "_held", "_hot", "_listed", "_most_held", "_opaque", "_raw", "_repeats",
-        "_sniffed", "_start", "_status", "_steady", "_told_by", "first_completion", "first_token",
+        "_body", "_broken", "_content_type", "_decode", "_echo", "_encoding", "_ended", "_error_type", "_events",
+        "_family", "_fetched", "_frames", "_framing", "_headers", "_held", "_hot", "_listed", "_most_held", "_opaque",
+        "_raw", "_repeats", "_sniffed", "_start", "_status", "_steady", "_told_by", "first_completion", "first_token",
     )  # fmt: skip
 
     def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
@@ -84,6 +86,8 @@ class AnyReader:
         self._frames: Frames | None = None  # of a stream
         self._sniffed = False
         self._listed = False
+        self._echo: Echo | None = None  # of a family that learns which events say nothing
+        self._events = _NO_EVENTS
         self._steady = False  # nothing remains to be done with events but to show them to the family
         self._start = b""
         self._ended = False
@@ -112,6 +116,9 @@ class AnyReader:
             hot = self._hot
             if hot is None or len(chunk) > _PIECE:
                 return self._feed(chunk)
+            echo = self._echo
+            if echo is not None and self._events.between and echo.fits(chunk):
+                return False  # nearly every piece of a chat's stream ends here
             block = hot.feed(chunk)
             if not block:
                 return False
@@ -230,6 +237,8 @@ class AnyReader:
         if not self.first_completion:
             self.first_token, self.first_completion = family.first_token, family.first_completion
             self._steady = self.first_completion
+            if self._steady and isinstance(self._hot, Events):
+                self._events, self._echo = self._hot, getattr(family, "echo", None)
             if self._steady and self._listed and self._hot is not None:
                 self._hold()
         return ended and self._end()

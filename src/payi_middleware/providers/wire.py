@@ -32,19 +32,19 @@ class Events:
     Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
     """
 
-    __slots__ = ("_between", "_ended_in_cr", "_pending")
+    __slots__ = ("_ended_in_cr", "_pending", "between")
 
     def __init__(self) -> None:
         self._pending = bytearray()
         self._ended_in_cr = False
-        self._between = True  # nothing is pending, not even the second half of a line end
+        self.between = True  # nothing is pending, not even the second half of a line end
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the events that `chunk` (at most 32 KiB) completes, each with its blank line; often just `chunk`."""
-        if self._between and chunk.endswith((b"\n\n", b"\r\n\r\n")):
+        if self.between and chunk.endswith((b"\n\n", b"\r\n\r\n")):
             return chunk  # it would take a stream of mixed line ends to be wrong here, and `each_event` sees to those
         block = self._feed_slowly(chunk)
-        self._between = not self._pending and not self._ended_in_cr
+        self.between = not self._pending and not self._ended_in_cr
         return block
 
     def rest(self) -> bytes:
