@@ -116,6 +116,21 @@ def test_exchanges_that_nobody_waits_for_are_read_together(
     assert len(list(ingest.ledger.requests())) == 4
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_prompt_is_let_go_of_when_its_call_is_on_record_unless_it_is_reported(
+    kept: bool, ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    meter = instrument(remote.model_copy(update={"headers": "off", "log_prompt_and_response": kept}))
+    with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
+        client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    (exchange,) = list(meter._delivery._inbox._beside)
+    assert (exchange.request is not None) is kept
+    assert flush(30)
+    (report,) = ingest.ledger.requests()
+    assert report.resource == "gpt-4o-mini"
+
+
 def test_a_flush_does_not_wait_for_calls_that_are_made_meanwhile(
     ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,35 @@ print(len(Ledger({str(ledger_path)!r}).requests()))
 """
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (outcome.stdout.strip(), outcome.returncode) == ("1", 0), outcome.stderr
+
+
+def test_a_client_with_several_transports_is_given_the_right_one_each_time(
+    library: Any, settings: Settings, ledger_path: Path
+) -> None:
+    def answering(name: str) -> Any:
+        return library.MockTransport(lambda _: library.Response(200, json={**COMPLETION, "id": name}))
+
+    instrument(settings)
+    mounts = {"https://api.openai.com": answering("chatcmpl-a"), "https://llm.example": answering("chatcmpl-b")}
+    urls = ["https://api.openai.com/v1/chat/completions", URL]
+    with library.Client(mounts=mounts) as client:
+        told = [client.post(url, json=CHAT).json()["id"] for url in [*urls, *urls]]
+    assert told == ["chatcmpl-a", "chatcmpl-b"] * 2
+    assert {report.provider_response_id for report in reports(ledger_path)} == {"chatcmpl-a", "chatcmpl-b"}
+
+
+def test_a_client_that_made_calls_is_gone_without_the_garbage_collector(library: Any, settings: Settings) -> None:
+    instrument(settings)
+    client = library.Client(transport=library.MockTransport(lambda _: library.Response(200, json=COMPLETION)))
+    client.post(URL, json=CHAT)
+    client.close()
+    gone = weakref.ref(client)
+    gc.disable()
+    try:
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def _seams() -> list[Any]:
