@@ -264,20 +264,16 @@ class InForce:
     Args:
         frame: the frame.
         below: what is in force without it.
-        binding: the entry that this one stands for, since something below it was taken off.
+        binding: what it is told by when it is to be taken off, also where another entry has taken its place since
+            something below it was taken off.
     """
 
-    __slots__ = ("_binding", "below", "frame")
+    __slots__ = ("below", "binding", "frame")
 
-    def __init__(self, frame: Frame | None, below: InForce | None = None, binding: InForce | None = None) -> None:
+    def __init__(self, frame: Frame | None, below: InForce | None = None, binding: object = None) -> None:
         self.frame = frame
         self.below = below
-        self._binding = binding
-
-    @property
-    def binding(self) -> InForce:
-        """What `put_in_force` has returned."""
-        return self if self._binding is None else self._binding
+        self.binding = binding
 
     def take_off(self) -> None:
         """Take it off this context's stack: see `bind`."""
@@ -286,7 +282,7 @@ class InForce:
             attach(set_value(_KEY, self.below))
             return
         above: list[InForce] = []
-        while entry is not None and entry.binding is not self:
+        while entry is not None and entry.binding is not self.binding:
             above.append(entry)
             entry = entry.below
         if entry is None:
@@ -321,7 +317,7 @@ def swap(inside: InForce | None) -> InForce | None:
 
 def put_in_force(frame: Frame | None) -> InForce:
     """Put a frame in force, and return what takes it off again: see `bind`."""
-    entry = InForce(frame, _top())
+    entry = InForce(frame, _top(), object())
     attach(set_value(_KEY, entry))
     return entry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from threading import get_ident
@@ -13,6 +14,16 @@ from typing import Any
 from .log import warn
 
 Undo = Callable[[], None]
+
+
+def loaded(name: str) -> ModuleType | None:
+    """Return a module if it is imported; one that another thread is importing just now is waited for."""
+    if name not in sys.modules:
+        return None
+    try:
+        return import_module(name)
+    except Exception:  # noqa: BLE001 - that import has failed, or the module is none
+        return None
 
 
 def when_imported(name: str, act: Callable[[ModuleType], Undo]) -> Undo:
@@ -33,7 +44,7 @@ def when_imported(name: str, act: Callable[[ModuleType], Undo]) -> Undo:
         except Exception as error:  # noqa: BLE001 - fail open: the app gets its module
             warn(f"import {name}", "%s could not be instrumented: %s", name, error)
 
-    module = sys.modules.get(name)
+    module = loaded(name)
     if module is not None:
         run(module)
     else:

@@ -26,7 +26,7 @@ from .owner import Admission
 from .proxying.planning import Proxying, check_mode
 from .proxying.records import look_up_later
 from .recorder import Exchange
-from .report import Report, build_report, redacted, user_hash
+from .report import Report, build_report, checked, redacted, user_hash
 from .results import XproxyResult
 from .settings import HeadersMode, Settings
 
@@ -263,7 +263,7 @@ class Meter:
             IngestError: it was not accepted.
         """
         redact = self.settings.redact
-        return self._delivery.send(Report(item if redact is None else redacted(item, redact)))
+        return self._delivery.send(Report(checked(item) if redact is None else redacted(item, redact)))
 
     def hash_user(self, user_id: str) -> str:
         """Return the user id as it leaves the process."""

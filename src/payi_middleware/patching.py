@@ -6,7 +6,6 @@ in-process) and clients made earlier, it is the same in httpx and httpx2, and an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
@@ -16,7 +15,7 @@ from weakref import ref
 from . import neighbours
 from .exceptions import ConfigurationError
 from .forks import ForkSafeLock
-from .importing import when_imported
+from .importing import loaded, when_imported
 from .transport import LIBRARIES, may_be_inference, transports
 
 _SEAM = "_transport_for_url"
@@ -38,7 +37,7 @@ def patch() -> None:
         if _undo:
             return
         for name in LIBRARIES:
-            if (module := sys.modules.get(name)) is not None:
+            if (module := loaded(name)) is not None:
                 _check(module)
         _undo.extend(when_imported(name, _patch_library) for name in LIBRARIES)
         _undo.append(when_imported("aiohttp.client", _patch_aiohttp))
@@ -55,11 +54,11 @@ def unpatch() -> None:
 
 
 def _check(module: ModuleType) -> None:
-    for client in (module.Client, module.AsyncClient):
-        if not callable(getattr(client, _SEAM, None)):
+    for name in ("Client", "AsyncClient"):
+        if not callable(getattr(getattr(module, name, None), _SEAM, None)):
             raise ConfigurationError(
-                client.__module__,
-                f"{client.__name__} has no {_SEAM} in this version, so provider calls cannot be metered",
+                module.__name__,
+                f"{name} has no {_SEAM} in this version, so provider calls cannot be metered",
                 "Install a supported version, or pass transport=PayiTransport(...) to your clients by hand.",
             )
 

@@ -226,8 +226,17 @@ def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, 
     allowed: object = redact(item)
     if not isinstance(allowed, dict) or not {"category", "provider_response_id"} <= allowed.keys():
         raise TypeError("redact must return the body that may be sent")
-    _ENCODE(allowed)  # dates, for one, have no JSON form: the app's own word is not guessed at
-    return allowed
+    return checked(allowed)
+
+
+def checked(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what the app itself has put together, if it is JSON: what its dates, say, are to be is not guessed at.
+
+    Raises:
+        TypeError, ValueError: it has no JSON form.
+    """
+    _ENCODE(item)
+    return item
 
 
 def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | None = None) -> dict[str, Any]:

@@ -5,8 +5,8 @@ It knows nothing of the request itself, so that it may be kept when the request 
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
-from threading import Lock
 
 from .calls import Call
 from .forks import ForkSafeLock
@@ -31,15 +31,15 @@ class Tally:
         self._earlier: Summary | None = None
         self._earlier_calls = 0
         self._fold_at = _KEPT_CALLS
-        self._lock: Lock | None = None
+        self._lock: threading.Lock | None = None
 
     @property
-    def lock(self) -> Lock:
+    def lock(self) -> threading.Lock:
         """What keeps two from adding up at once; the request shares it. Most requests need none, and make none."""
         if self._lock is None:
             with _making:
                 if self._lock is None:
-                    self._lock = Lock()
+                    self._lock = threading.Lock()  # looked up now, as gevent may have put its own in place
         return self._lock
 
     def add(self, call: Call) -> None:

@@ -6,6 +6,7 @@ A transport of httpx's can be made on aiohttp: its call is recorded where httpx 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Awaitable
 from functools import cache
 from typing import TypeVar
@@ -23,7 +24,10 @@ _T = TypeVar("_T")
 @cache
 def may_be_sent_on() -> bool:
     """Return whether a library is installed that `is_underway()` is asked for."""
-    return any(importlib.util.find_spec(name) is not None for name in ("aiohttp", "requests"))
+    try:
+        return any(name in sys.modules or importlib.util.find_spec(name) for name in ("aiohttp", "requests"))
+    except (ImportError, ValueError):  # whatever is there is no module as others are
+        return True
 
 
 async def sending(exchange: Exchange, sent: Awaitable[_T]) -> _T:

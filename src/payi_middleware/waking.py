@@ -64,12 +64,18 @@ def loop_waker() -> Callable[[Callable[[], None]], None]:
 
 
 def asyncio_loop() -> Any:
-    """Return the event loop of asyncio's that runs in this thread, or None."""
-    asyncio: Any = sys.modules.get("asyncio")  # who has a loop has imported it
-    try:
-        return None if asyncio is None else asyncio.get_running_loop()
-    except (RuntimeError, AttributeError):  # there is none, or another thread is just importing asyncio
+    """Return asyncio's event loop where the task that runs in this thread is asyncio's, or None."""
+    asyncio, trio = (sys.modules.get(name) for name in ("asyncio", "trio"))  # who has a loop has imported it
+    if asyncio is None:
         return None
+    try:
+        loop = asyncio.get_running_loop()
+        # Trio may be a guest on asyncio's loop, or the other way about.
+        if asyncio.current_task(loop) is None or (trio is not None and trio.lowlevel.in_trio_task()):
+            return None
+    except (RuntimeError, AttributeError):  # there is none, another thread is just importing it, or trio is older
+        return None
+    return loop
 
 
 def waker_of(loop: Any) -> Callable[[Callable[[], None]], None]:

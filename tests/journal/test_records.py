@@ -410,3 +410,14 @@ def test_a_record_has_no_line_break_before_the_answer_begins() -> None:
     check_same(direct, read)
     assert record.partition(b"\n")[2] == b"\n" + COMPLETION
     assert build_report(read_record(record)[0], read_record(record)[1]).item["units"] == direct.item["units"]
+
+
+def test_a_call_that_is_put_on_record_anew_when_its_prompt_was_let_go_of_has_the_same_record() -> None:
+    exchange = recorded(Match("openai.chat", "system.openai", "openai"), b'{"model":"gpt-5"}', b'{"id":"chatcmpl-1"}')
+    assert exchange is not None
+    exchange.fallback_id = "payi_1"
+    first = record_of(exchange, None)
+    exchange.stand_alone()
+    assert exchange.request is None
+    assert record_of(exchange, None) == first
+    assert read_record(first)[0].asked.model == "gpt-5"

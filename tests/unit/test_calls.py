@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
+import trio
 
 from payi_middleware import XproxyResult
 from payi_middleware.calls import Call, await_settled, wait
@@ -180,6 +182,28 @@ async def test_awaiting_ends_when_another_thread_settles_the_last_call() -> None
         await anyio.to_thread.run_sync(calls[0].postpone)
 
     assert over
+
+
+def test_a_task_of_trios_that_is_a_guest_on_asyncios_loop_waits_as_trio_does() -> None:
+    outcomes: list[Any] = []
+
+    async def guest() -> bool:
+        call = Call()
+        await await_settled((call,), timeout=0.001)
+        return call.settled
+
+    async def host() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def done(outcome: Any) -> None:
+            outcomes.append(outcome)
+            over.set()
+
+        trio.lowlevel.start_guest_run(guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=done)
+        await over.wait()
+
+    asyncio.run(host())
+    assert outcomes[0].unwrap() is False
 
 
 @pytest.mark.anyio

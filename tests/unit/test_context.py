@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import replace
 from decimal import Decimal
@@ -514,3 +515,16 @@ def test_a_call_of_a_long_request_is_summed_up_once_though_it_is_settled_late() 
         scope.add(Call())
     summary = scope.summary()
     assert (summary.calls, summary.cost, summary.status) == (1_200, Decimal(1_000), "pending")
+
+
+def test_blocks_that_overlap_without_end_leave_nothing_behind() -> None:
+    scopes = [request() for _ in range(50)]
+    gone = [weakref.ref(scope) for scope in scopes]
+    unbind = bind(Frame(scopes.pop()))
+    while scopes:
+        after = bind(Frame(scopes.pop()))
+        unbind()
+        unbind = after
+    alive = [scope for scope in gone if scope() is not None]
+    unbind()
+    assert len(alive) <= 2  # what is in force, and what was below it

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from payi_middleware.importing import when_imported
+from payi_middleware.importing import loaded, when_imported
 
 NAME = "imported_later"
 
@@ -127,3 +129,28 @@ def test_a_module_whose_code_fails_is_acted_on_when_it_is_imported_again(tmp_pat
     importlib.import_module(NAME)
     assert act.seen == [11111]
     undo()
+
+
+BEGUN, GO_ON = threading.Event(), threading.Event()
+SLOW = """
+from tests.unit.test_importing import BEGUN, GO_ON
+BEGUN.set()
+assert GO_ON.wait(30)
+DONE = True
+"""
+
+
+def test_a_module_that_another_thread_is_importing_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text(SLOW, encoding="utf-8")
+    assert loaded("slow_to_import") is None
+    seen: list[Any] = []
+    importing = threading.Thread(target=importlib.import_module, args=("slow_to_import",))
+    waiting = threading.Thread(target=lambda: seen.append(loaded("slow_to_import")))
+    importing.start()
+    assert BEGUN.wait(30)
+    waiting.start()
+    GO_ON.set()
+    for thread in (importing, waiting):
+        thread.join(30)
+    assert seen[0].DONE
+    del sys.modules["slow_to_import"]

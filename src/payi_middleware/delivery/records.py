@@ -42,7 +42,8 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
         hash_user: what user ids are replaced by, as they are in the report.
     """
     reader, match = exchange.reader, exchange.match
-    asked = exchange.asked = asked_of(match, exchange.request)
+    # One that is put on record anew, as its journal was closed, may have been relieved of its request.
+    asked = exchange.asked = exchange.asked or asked_of(match, exchange.request)
     kept = None if reader is None or (exchange.status or 0) >= _FAILED else reader.kept()
     content = content_of(exchange) if exchange.content is not None else None
     failure, annotations = exchange.failure, exchange.annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Awaitable, Callable
-from time import monotonic, sleep
 from typing import Any, NamedTuple, cast
 
 from opentelemetry.context import attach, create_key, detach, get_current, set_value
@@ -138,9 +138,9 @@ class RequestIdentity:
 
     def _wait(self) -> bool:
         """Block this thread until it is its turn."""
-        until = monotonic() + PATIENCE
-        while monotonic() < until:
-            sleep(_POLL)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            time.sleep(_POLL)  # looked up now: gevent may have put its own in place since this was imported
             if self._takes_turn():
                 return True
         warn("identity turn", "A thread waited %s s for an identity resolver: it goes on without it", PATIENCE)
