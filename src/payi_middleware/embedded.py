@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import OperationalError
+
 from .courtesy import considerately
 from .delivery import Outcome
 from .exceptions import IngestConnectionError, IngestRefusedError
@@ -25,6 +27,8 @@ from .service.units import Counts
 _PRICED = 1_000
 """Units that are priced to find a price: few enough for no price for long contexts to apply."""
 
+_AT_PRESENT = (OSError, OperationalError)
+"""What the disk, the file's lock or SQLite itself may say now and not later: never a reason to give a report up."""
 _AT_ONCE = 20
 """Reports booked in one transaction, which computes for some 4 ms, and the app's threads wait for it meanwhile."""
 
@@ -48,7 +52,7 @@ class EmbeddedSink:
         """
         try:
             self._opened()
-        except OSError as error:
+        except _AT_PRESENT as error:
             raise IngestConnectionError(type(error).__name__) from error
 
     def _opened(self) -> Ledger:
@@ -157,5 +161,5 @@ def _translated() -> Iterator[None]:
         yield
     except ServiceError as error:
         raise IngestRefusedError(error.status, error.code, error.message) from error
-    except OSError as error:
+    except _AT_PRESENT as error:
         raise IngestConnectionError(type(error).__name__) from error

@@ -30,6 +30,7 @@ from tests.delivery.fault_proxy import FAULTS, Fault, FaultProxy, fault_proxy
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
 from tests.transport.calling import KEY, MESSAGES
 from tests.transport.serving import unused_port
+from tests.waiting import until
 
 MakeApp = Callable[[Settings], PayiMiddleware]
 LASTING: tuple[Fault, ...] = ("hang", "trickle")
@@ -97,7 +98,7 @@ def test_an_app_whose_reports_meet_a_fault_answers_as_without_us_and_they_arrive
     proxy.fault = "pass"
     assert flush(30)
     _assert_booked_once(ingest, provider, meter_for(settings))
-    assert ask_app(app)["x-payi-status"] == "final"
+    until(lambda: ask_app(app)["x-payi-status"] == "final")  # a busy machine may miss so short a timeout once more
 
 
 @pytest.mark.parametrize("fault", FAULTS)
