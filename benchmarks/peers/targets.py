@@ -17,14 +17,12 @@ _BARE = ROSTER[0].name
 WHY = """\
 Where pure Python ends:
 
-- What is done for a call on the app's thread takes 16 µs when its code and its data are in the core's caches. Between
-  two calls an app runs millions of instructions of its own (the OpenAI SDK alone takes 6.6 million for one): they are
-  gone by then, and the same code takes three to four times as long. Only fewer steps would help, not faster ones.
-- Each object that lives while a request waits brings the next collection of garbage forward, and a full one takes
-  50 ms where the OpenAI SDK is loaded. With headers off that is a quarter of what we add end to end, with 18 such
-  objects left.
+- What is done for a call on the app's thread runs with cold caches: between two calls an app runs millions of
+  instructions of its own (the table of the plain call has those of the OpenAI SDK). Only fewer steps would help.
+- Each object that lives while a request waits brings the next collection of garbage forward, and a full one goes
+  through all that the SDKs have loaded.
 - What is put on record, and read from it, is plain Python: on a thread of ours, but under the same interpreter's lock.
-  Where the machine has no core to spare, that work is what end to end shows, a quarter of it, too.
+  Where the machine has no core to spare, end to end shows that work, too.
 - The embedded ledger prices and books in the app's process. An app that is at its limit had better report to a service,
   which books many at once, and for many processes.
 - A result that a response waits for is an HTTP request of its own unless the service tells results in bulk, and an

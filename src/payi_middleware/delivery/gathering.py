@@ -6,7 +6,7 @@ __all__ = ["Gathering"]
 
 _MOMENT, _UNWANTED, _LONGEST = 0.008, 0.25, 0.03
 """Seconds: the shortest time between two gatherings where somebody may wait for a result, that where nobody does, and
-the longest of the former, with which an app at its limit serves a fifteenth more requests than with half of it."""
+the longest of the former."""
 _AT_EASE, _SHARE = 0.6, 1 / 8
 
 

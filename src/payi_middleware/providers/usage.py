@@ -19,7 +19,7 @@ CLAMPED = "system.usage.clamped"
 class Usage:
     """Hold what one provider answer says it consumed, mostly tokens; None where the provider does not tell.
 
-    Nobody changes it; it is not frozen, as each field of what is frozen takes eight times as long to be set.
+    Nobody changes it; it is not frozen, as each field of what is frozen takes several times as long to be set.
 
     `cache_write` is the write of five minutes or of an unknown lifetime, `cache_write_1h` the one of an hour, and both
     are part of `input_tokens`, as are `cache_read`, `audio_input`, `image_input` and `video_input`. The `*_cache_read`
