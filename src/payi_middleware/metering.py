@@ -11,7 +11,7 @@ from .limits.substituting import substituted
 from .log import warn
 from .proxying.passage import Passage
 from .proxying.sieves import Sieve
-from .recorder import Exchange, begin_in
+from .recorder import Exchange, begin
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
 
@@ -48,7 +48,7 @@ def _begin(request: Any, frame: Frame | None, annotations: Annotations) -> Excha
         body = request.content
     except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
         body = _small_fields(request.stream)
-    return begin_in(frame, request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations)
+    return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations, frame)
 
 
 class Metering:

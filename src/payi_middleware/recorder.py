@@ -110,7 +110,7 @@ class Exchange(Holding):
         self.content: list[bytes] | None = [] if current.log_prompt_and_response else None
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
-            scope.tally.add(self.call)
+            scope.add(self.call)
         _unfinished.add(ref(self, _end_of_unfinished))
         self.begun = time()
         self._started = perf_counter()
@@ -341,6 +341,7 @@ def begin(
     headers: Mapping[str, str],
     body: bytes | None,
     annotations: Annotations = NOTHING,
+    frame: Frame | None = None,
 ) -> Exchange | None:
     """Begin to record a provider call; None if the request is not one, or if nobody wants to know.
 
@@ -348,24 +349,12 @@ def begin(
         headers: the request's headers, looked up by lower-case names.
         body: the request's body, or None where it is not in memory.
         annotations: what the app put on the call itself.
+        frame: what is in force, where that is known already.
     """
-    return begin_in(current_frame(), method, scheme, host, port, path, headers, body, annotations)
-
-
-def begin_in(
-    frame: Frame | None,
-    method: str,
-    scheme: str,
-    host: str,
-    port: int | None,
-    path: str,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    annotations: Annotations,
-) -> Exchange | None:
-    """Do what `begin` does for what is in force as `frame`."""
-    owner: Owner | None = None if frame is None else frame.scope.owner
-    if owner is None and (owner := _default_owner()) is None:
+    if frame is None:
+        frame = current_frame()
+    owner = owner_in(frame)
+    if owner is None:
         return None
     match = recognise(method, host, port, path, headers, owner.providers)
     if match is None:

@@ -34,12 +34,32 @@ def may_be_inference(url: Any) -> bool:
     return maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path)
 
 
+class _Wrapper:
+    """A transport around another one.
+
+    Args:
+        inner: the other one.
+        client: returns the client that was given this one for its URL, as long as it lives: it keeps this one.
+        original: how that client finds its transport for another URL.
+    """
+
+    def __init__(
+        self, inner: Any, client: Callable[[], Any] | None = None, original: Callable[[Any, Any], Any] | None = None
+    ) -> None:
+        self.inner = self._inner = inner
+        self._client = client
+        self._original = original
+
+    def _transport_for(self, url: Any) -> Any:
+        client = None if self._client is None else self._client()
+        return self._inner if client is None or self._original is None else self._original(client, url)
+
+
 @cache
 def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async metered transport of one library.
 
-    A transport that is given its client, and `original`, by which that finds the transport for another URL, was chosen
-    for one that may be an inference, and does not look again. The client keeps it, so it must not keep the client.
+    A transport that is given its client was chosen for a URL that may be an inference, and does not look again.
 
     Args:
         module: `httpx` or `httpx2`.
@@ -133,21 +153,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
         def __del__(self) -> None:
             self._exchange.finish(finalising=True)
 
-    class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(
-            self,
-            inner: Any,
-            client: Callable[[], Any] | None = None,
-            original: Callable[[Any, Any], Any] | None = None,
-        ) -> None:
-            self.inner = self._inner = inner
-            self._client = client
-            self._original = original
-
-        def _transport_for(self, url: Any) -> Any:
-            client = None if self._client is None else self._client()
-            return self._inner if client is None or self._original is None else self._original(client, url)
-
+    class Transport(_Wrapper, module.BaseTransport):  # type: ignore[misc, name-defined]
         def __enter__(self) -> Any:
             self._inner.__enter__()
             return self
@@ -185,21 +191,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
         def close(self) -> None:
             self._inner.close()
 
-    class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
-        def __init__(
-            self,
-            inner: Any,
-            client: Callable[[], Any] | None = None,
-            original: Callable[[Any, Any], Any] | None = None,
-        ) -> None:
-            self.inner = self._inner = inner
-            self._client = client
-            self._original = original
-
-        def _transport_for(self, url: Any) -> Any:
-            client = None if self._client is None else self._client()
-            return self._inner if client is None or self._original is None else self._original(client, url)
-
+    class AsyncTransport(_Wrapper, module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
         async def __aenter__(self) -> Any:
             await self._inner.__aenter__()
             return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 from payi_middleware import IngestRefusedError, PayiMiddleware, Settings, flush, instrument, result_of, track_context
 from payi_middleware import ingest as report_by_hand
 from payi_middleware.demo.provider import Provider
+from payi_middleware.meter import meter_for
 from payi_middleware.service.accounts.records import RequestRecord
 from payi_middleware.service.ledger import Ledger
 from tests.delivery.ingest_server import PAYI_KEY, Ingest
@@ -239,3 +241,10 @@ def test_the_service_and_the_embedded_ledger_say_and_keep_the_same(
         assert [set(one) for one in seen[:2]] == [set(one) for one in seen[2:]]
         assert len(_stored(ledger)) == 3
         assert _stored(ingest.ledger) == _stored(ledger)
+
+
+def test_what_the_app_itself_reports_is_refused_if_it_has_no_json_form(remote: Settings, ingest: Ingest) -> None:
+    item = {"category": "system.openai", "provider_response_id": "1", "properties": {"when": datetime.now(UTC)}}
+    with pytest.raises(TypeError):
+        meter_for(remote).send(item)
+    assert list(ingest.ledger.requests()) == []

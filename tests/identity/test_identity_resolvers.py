@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -334,6 +335,18 @@ def test_a_thread_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog
     assert "goes on without" in caplog.text
     answer.set()
     first.join()
+
+    assert identity.annotations.user_id == "alice"
+
+
+def test_a_thread_waits_with_what_sleeps_by_then_as_gevent_may_have_put_its_own_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    identity = asking(lambda incoming: "alice")
+    identity._turn.clear()  # somebody else is asking
+    monkeypatch.setattr(time, "sleep", lambda seconds: identity._turn.append(0))
+
+    identity.settle()
 
     assert identity.annotations.user_id == "alice"
 

@@ -13,7 +13,7 @@ __all__ = ["Frames", "comes_whole", "frames_of", "is_json", "is_opaque", "is_str
 
 _SSE_STARTS = b"deir:\xef"  # data, event, error, id, retry, a comment, a byte order mark
 _LINES = ("ndjson", "jsonl", "stream+json")
-JSON = "application/json"
+_JSON = "application/json"
 _OPAQUE = ("audio/", "image/", "video/")
 
 
@@ -39,7 +39,7 @@ def is_stream(content_type: str) -> bool:
 
 def is_json(content_type: str) -> bool:
     """Return whether the content type announces one JSON text, as most answers are that are no stream."""
-    return content_type == JSON or content_type.lower().partition(";")[0].rstrip() == JSON
+    return content_type == _JSON or content_type.lower().partition(";")[0].rstrip() == _JSON
 
 
 def comes_whole(first: bytes, framing: Framing) -> bool:

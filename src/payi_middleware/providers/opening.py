@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .framing import JSON, is_json
+from .framing import is_json
 from .match import Match
 from .reader import AnyReader, Reader
 from .registry import FORMATS
@@ -16,7 +16,6 @@ __all__ = ["open_reader"]
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
     """Return a reader for the response to a matched request; `headers` is read by lower-case name."""
     reading = FORMATS[match.api]
-    content_type = headers.get("content-type") or ""
-    if reading.framing != "lines" and (content_type == JSON or is_json(content_type)):
+    if reading.framing != "lines" and is_json(headers.get("content-type") or ""):
         return Whole(reading, match, status, headers)
     return AnyReader(reading, match, status, headers)

@@ -27,7 +27,7 @@ _DECODER = json.JSONDecoder()
 def loads(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `data`, or None where it is anything else."""
     try:
-        found = from_json(data, cache_strings="keys")  # a third of the time, and what it does not read, `json` may
+        found = from_json(data, cache_strings="keys")  # faster, and what it does not read, `json` may
     except ValueError:
         try:
             found = json.loads(data)
