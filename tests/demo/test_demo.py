@@ -1,5 +1,6 @@
 """`payi-middleware demo`, run as its user runs it."""
 
+import io
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 from payi_middleware.cli import main
 from payi_middleware.demo import screen
+from payi_middleware.demo.children import FASTAPI, Child
+from payi_middleware.demo.runner import _keep_running
 from payi_middleware.service.accounts.records import UserUsage
 
 COMMAND = [sys.executable, "-m", "payi_middleware.cli"]
@@ -204,3 +207,22 @@ def test_long_values_stay_within_the_screen() -> None:
     assert laid_out.count("req_" + "0" * 32) == 5
     line = screen.exchange("FastAPI", "POST /chat", "alice", 200, "word\n" * 100)
     assert len(line) == screen.WIDTH
+
+
+def test_an_interrupt_right_behind_the_last_line_ends_a_kept_demo_as_any_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Terminal(io.StringIO):
+        """Whoever reads it presses Ctrl-C as soon as the ledger's line is there (a signal cannot be timed so)."""
+
+        def flush(self) -> None:
+            if "(SQLite)" in self.getvalue() and "Stopping" not in self.getvalue():
+                raise KeyboardInterrupt
+
+    child = Child(FASTAPI, "http://127.0.0.1:1", None, tmp_path / "log")  # type: ignore[arg-type]  # is not asked
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    try:
+        _keep_running([child], tmp_path / "payi.db", "http://127.0.0.1:2/")
+    except KeyboardInterrupt:
+        pytest.fail("the interrupt was not taken as an end")
+    assert "Stopping" in terminal.getvalue()

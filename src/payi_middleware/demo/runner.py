@@ -149,21 +149,22 @@ def _print_usage(rows: Sequence[UserUsage], options: Options) -> None:
 
 def _wait_for_enter() -> None:
     """Leave the dashboard where it is, until whoever looks at it has seen enough."""
-    print("Press Enter to end.", flush=True)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
+        print("Press Enter to end.", flush=True)
         input()
 
 
 def _keep_running(children: Sequence[Child], ledger: Path, dashboard_url: str) -> None:
     """Say what to open, and wait for Ctrl-C; raise DemoError if an app ends by itself."""
-    print("Everything keeps running until Ctrl-C. Try:\n")
-    for child in children:
-        print(f"    curl -i {child.url}/chat -H 'X-User-ID: carol' \\")
-        print("         -H 'Content-Type: application/json' -d '{\"message\": \"Hello\"}'")
-    docs = next(child.url for child in children if child.app is FASTAPI)
-    rows = {"Routes": f"{docs}/docs", "Dashboard": dashboard_url, "Ledger": f"{ledger} (SQLite)"}
-    print(f"\n{screen.facts(rows)}\n", flush=True)
+    # Whoever reads the last line may press Ctrl-C before the next statement has begun: what is printed belongs inside.
     with contextlib.suppress(KeyboardInterrupt):
+        print("Everything keeps running until Ctrl-C. Try:\n")
+        for child in children:
+            print(f"    curl -i {child.url}/chat -H 'X-User-ID: carol' \\")
+            print("         -H 'Content-Type: application/json' -d '{\"message\": \"Hello\"}'")
+        docs = next(child.url for child in children if child.app is FASTAPI)
+        rows = {"Routes": f"{docs}/docs", "Dashboard": dashboard_url, "Ledger": f"{ledger} (SQLite)"}
+        print(f"\n{screen.facts(rows)}\n", flush=True)
         while True:
             time.sleep(_WATCH)
             for child in children:
