@@ -20,7 +20,7 @@ from yarl import URL
 from .aiohttp_body import Sieved, Watched, hold
 from .aiohttp_refusal import refused_response
 from .annotations import NOTHING
-from .context import current_frame
+from .context import Frame, current_frame
 from .exceptions import ConfigurationError
 from .gatekeeping import aadmit, ask
 from .headers import CALL_PREFIX, read_annotations
@@ -32,6 +32,7 @@ from .providers import maybe_inference
 from .recorder import Exchange, begin
 from .stream_usage import ExtraChunk, asking_for_usage, is_signed, taking_out
 from .underway import is_underway
+from .urls import target_at
 
 _SEAM = ("_request", "_prepare_headers", "_build_url")
 
@@ -105,10 +106,11 @@ def _may_be_inference(url: Any) -> bool:
 
 
 async def _metered(request: Any, session: Any, method: str, url: Any, options: dict[str, Any]) -> Any:
-    await asettle_identity(current_frame())
+    frame = current_frame()
+    await asettle_identity(frame)
     decoding = options.get("auto_decompress")
     decoded = session.auto_decompress if decoding is None else decoding
-    exchange, options = _begin(session, method, url, options)
+    exchange, options = _begin(session, method, url, options, frame)
     if exchange is None:
         return await request(session, method, url, **options)
     sent = _asking(exchange, session, url, options, decoded=decoded)
@@ -133,7 +135,9 @@ async def _metered(request: Any, session: Any, method: str, url: Any, options: d
     return response
 
 
-def _begin(session: Any, method: str, url: Any, options: dict[str, Any]) -> tuple[Exchange | None, dict[str, Any]]:
+def _begin(
+    session: Any, method: str, url: Any, options: dict[str, Any], frame: Frame | None
+) -> tuple[Exchange | None, dict[str, Any]]:
     """Begin to record, and return the options to request with."""
     if session.closed or (options.get("json") is not None and options.get("data") is not None):
         return None, options  # aiohttp refuses it
@@ -144,12 +148,10 @@ def _begin(session: Any, method: str, url: Any, options: dict[str, Any]) -> tupl
         own = {name for name in headers if name[:7].lower() == CALL_PREFIX}
         exchange = begin(
             method,
-            target.scheme,
-            target.host or "",
-            target.explicit_port,
-            target.raw_path,
+            target_at(target.scheme, target.host or "", target.explicit_port, target.raw_path),
             headers,
             _body(options.get("data")),
+            frame,
             read_annotations(headers.get) if own else NOTHING,
         )
         if own and exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay

@@ -303,7 +303,7 @@ class AsgiIncoming:
     def session(self) -> Mapping[str, Any] | None:
         """The session that the app's session middleware put into the scope."""
         session = self.original.get("session")
-        return session if isinstance(session, Mapping) else None
+        return session if session is not None and isinstance(session, Mapping) else None
 
     @property
     def route(self) -> str | None:

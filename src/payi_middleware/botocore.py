@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .calls import Call
+from .context import Frame
 from .exceptions import ConfigurationError
 from .gatekeeping import admit, ask
 from .identifying import settle_identity
@@ -26,6 +27,7 @@ from .proxying.over_botocore import send_through
 from .recorder import Exchange, begin
 from .routing import Asked
 from .urllib3_body import hold, watch
+from .urls import target_at
 
 RESULT = "xproxy_result"
 """The key of the result in an answer of boto3."""
@@ -79,8 +81,7 @@ def _replace(endpoint: Any, name: str, make: Callable[[Any], Any]) -> Callable[[
 
 def _metering(send: Any) -> Any:
     def metered(self: Any, request: Any) -> Any:
-        settle_identity()
-        exchange = _begin(request)
+        exchange = _begin(request, settle_identity())
         if exchange is None:
             return send(self, request)
         if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
@@ -115,12 +116,13 @@ def _answering(make_request: Any) -> Any:
     return answering
 
 
-def _begin(request: Any) -> Exchange | None:
+def _begin(request: Any, frame: Frame | None) -> Exchange | None:
     try:
         url = urlsplit(request.url)
         headers = {name.lower(): _text(value) for name, value in request.headers.items()}
         body = bytes(request.body) if isinstance(request.body, (bytes, bytearray)) else None
-        exchange = begin(request.method, url.scheme, url.hostname or "", url.port, url.path, headers, body)
+        target = target_at(url.scheme, url.hostname or "", url.port, url.path)
+        exchange = begin(request.method, target, headers, body, frame)
         if exchange is not None:
             exchange.module = headers.get("user-agent", "").partition(" ")[0].lower() or None  # boto3/1.44.5
     except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered

@@ -277,9 +277,12 @@ class InForce:
 
     def take_off(self) -> None:
         """Take it off this context's stack: see `bind`."""
-        entry = _top()
+        context = get_current()
+        entry = context.get(_KEY)
         if entry is self:
-            attach(set_value(_KEY, self.below))
+            attach(set_value(_KEY, self.below, context))
+            return
+        if not isinstance(entry, InForce):
             return
         above: list[InForce] = []
         while entry is not None and entry.binding is not self.binding:
@@ -290,7 +293,7 @@ class InForce:
         rest = entry.below
         for kept in reversed(above):
             rest = InForce(kept.frame, rest, kept.binding)
-        attach(set_value(_KEY, rest))
+        attach(set_value(_KEY, rest, context))
 
 
 def _top() -> InForce | None:
@@ -300,8 +303,8 @@ def _top() -> InForce | None:
 
 def current_frame() -> Frame | None:
     """Return the frame in force here, or None outside any request and any `track_context`."""
-    entry = _top()
-    return None if entry is None else entry.frame
+    entry = get_current().get(_KEY)
+    return entry.frame if isinstance(entry, InForce) else None
 
 
 def swap(inside: InForce | None) -> InForce | None:
@@ -317,8 +320,10 @@ def swap(inside: InForce | None) -> InForce | None:
 
 def put_in_force(frame: Frame | None) -> InForce:
     """Put a frame in force, and return what takes it off again: see `bind`."""
-    entry = InForce(frame, _top(), object())
-    attach(set_value(_KEY, entry))
+    context = get_current()
+    below = context.get(_KEY)
+    entry = InForce(frame, below if isinstance(below, InForce) else None, object())
+    attach(set_value(_KEY, entry, context))
     return entry
 
 

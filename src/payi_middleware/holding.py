@@ -15,18 +15,15 @@ __all__ = ["Holding"]
 
 
 class Holding:
-    """Hold a call, and what it is made in.
+    """Hold a call, and the web request or the block that it is made in, if there is one.
 
-    Args:
-        scope: the web request or the block that the call is made in, if there is one.
+    Whoever inherits from it sets both.
     """
 
+    _call: Call | None
+    _scope: RequestScope | None
     _call_ref: ref[Call] | None = None
     _scope_ref: ref[RequestScope] | None = None
-
-    def __init__(self, scope: RequestScope | None) -> None:
-        self._call: Call | None = Call()
-        self._scope = scope
 
     @property
     def call(self) -> Call:

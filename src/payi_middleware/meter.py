@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -48,8 +49,9 @@ class Meter:
         self.report: ReportMode = settings.report
         self.inline_timeout: float = settings.inline_timeout
         self.stream_usage: bool = settings.stream_usage
-        self._limits = settings.limits != "off"
-        self.tells_results = settings.tells_results
+        self.limits: bool = settings.limits != "off"
+        self.tells_results: bool = settings.tells_results
+        self.routes: bool = settings.mode != "direct"
         self.defaults: Annotations = settings.default_annotations()
         self._control: Control | None = None
         if settings.redis_url is not None:
@@ -63,7 +65,6 @@ class Meter:
         self._delivery = Delivery(
             build=self._build,
             read_record=self._read_record,
-            wanted=self._is_wanted,
             hash_user=self._hash_user,
             open_sink=self._open_sink,
             open_home=None if settings.journal == "off" else self._open_home,
@@ -72,6 +73,7 @@ class Meter:
             queue_bytes=settings.queue_bytes,
             started=partial(at_end_of_child, _end),
         )
+        self.deliver = self._delivery.put
 
     # --- what the recorder needs to know ----------------------------------------------------------------------------
 
@@ -83,19 +85,16 @@ class Meter:
     def admit(self, exchange: Exchange) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""
         annotations = exchange.annotations
-        if not self._limits or not (annotations.limit_ids or annotations.use_case_name):
+        if not self.limits or not (annotations.limit_ids or annotations.use_case_name):
             return None
         return self._gate.admit(exchange)
 
     def expect(self) -> None:
         """Be ready for an exchange that has begun."""
-        neighbours.look_at_first_call()
-        sdk.hook_loaded_sdks()
+        if len(sys.modules) != sdk.looked_at:
+            neighbours.look_at_first_call()
+            sdk.hook_loaded_sdks()
         self._delivery.expect()
-
-    def deliver(self, exchange: Exchange, *, finalising: bool) -> None:
-        """Queue a finished exchange."""
-        self._delivery.put(exchange, finalising=finalising)
 
     # --- what the doors need ----------------------------------------------------------------------------------------
 
@@ -231,7 +230,7 @@ class Meter:
             redact=self.settings.redact,
             fallback_id=exchange.fallback_id,
         )
-        if self._is_wanted(exchange):
+        if exchange.wanted:
             self._gate.expect_result(exchange, report)
         return report
 
@@ -241,9 +240,6 @@ class Meter:
             return None
         report = build_report(observed, annotations, redact=self.settings.redact, fallback_id=fallback_id)
         return report, observed.timing.ended.timestamp()
-
-    def _is_wanted(self, exchange: Exchange) -> bool:
-        return exchange.inline or exchange.limited or self.tells_results
 
     def _open_home(self) -> Home:
         settings = self.settings

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from .annotations import NOTHING, Annotations
+from .annotations import NOTHING
 from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
@@ -14,6 +15,7 @@ from .proxying.sieves import Sieve
 from .recorder import Exchange, begin
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
+from .urls import Target
 
 __all__ = ["CALL_EXTENSION", "METERED", "Metering"]
 
@@ -25,12 +27,9 @@ METERED = "payi_metered"
 _PREFIX = CALL_PREFIX.encode()
 
 
-def _call_headers(request: Any) -> set[bytes]:
+def _own_names(headers: Iterable[bytes]) -> Collection[bytes]:
     """Name the `xProxy-*` headers that the app put on a call, in lower case."""
-    names = [name for name, _ in request.headers.raw]
-    if _PREFIX not in b"\n".join(names).lower():  # as of nearly all calls: told without looking at each name
-        return set()
-    return {name.lower() for name in names if name[: len(_PREFIX)].lower() == _PREFIX}
+    return {name.lower() for name in headers if name[: len(_PREFIX)].lower() == _PREFIX}
 
 
 def _small_fields(stream: Any) -> bytes | None:
@@ -42,40 +41,52 @@ def _small_fields(stream: Any) -> bytes | None:
     return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
 
 
-def _begin(request: Any, frame: Frame | None, annotations: Annotations) -> Exchange | None:
-    url = request.url
-    try:
-        body = request.content
-    except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
-        body = _small_fields(request.stream)
-    return begin(request.method, url.scheme, url.host, url.port, url.path, request.headers, body, annotations, frame)
-
-
 class Metering:
     """Meter one call: from now on it is recorded, if it is one.
 
     Args:
         request: httpx's or httpx2's.
+        target: where it goes to.
         frame: what is in force where it is made.
+
+    `exchange` is its recording, if it is one, `sent` the request that is to be sent, and `may_stream` says that the
+    answer may be one that tells its usage only if asked: see `ask_for_usage`.
     """
 
-    __slots__ = ("_asked", "_extensions", "_own_headers", "_request", "exchange", "sent")
+    __slots__ = ("_asked", "_extensions", "_own_headers", "_request", "exchange", "may_stream", "sent")
 
-    def __init__(self, request: Any, frame: Frame | None) -> None:
+    def __init__(self, request: Any, target: Target, frame: Frame | None) -> None:
         self._request = request
         self.sent = request
         self.exchange: Exchange | None = None
+        self.may_stream = False
         self._own_headers: list[tuple[bytes, bytes]] | None = None
         self._asked = False
         self._extensions = extensions = request.extensions
         request.extensions = {**extensions, METERED: True}
         try:
-            names = _call_headers(request)
-            self.exchange = _begin(request, frame, read_annotations(request.headers.get) if names else NOTHING)
-            if names and self.exchange is not None:  # on any other call, such as one to Pay-i's own proxy, they stay
-                self._own_headers = request.headers.raw
-                for name in names:
-                    del request.headers[name.decode("ascii")]
+            headers = request.headers
+            told = dict(headers.raw)
+            own = _own_names(told) if _PREFIX in b"\n".join(told).lower() else ()  # as nearly all calls have none
+            try:
+                body = request.content
+            except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
+                body = _small_fields(request.stream)
+            self.exchange = begin(
+                request.method,
+                target,
+                headers,
+                body,
+                frame,
+                read_annotations(headers.get) if own else NOTHING,
+                told.get(b"User-Agent") or told.get(b"user-agent"),
+            )
+            if self.exchange is not None:
+                self.may_stream = body is not None and b'"stream"' in body
+                if own:  # on any other call, such as one to Pay-i's own proxy, they stay
+                    self._own_headers = headers.raw
+                    for name in own:
+                        del headers[name.decode("ascii")]
         except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
             warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
 
@@ -93,7 +104,7 @@ class Metering:
         """Have a stream tell its usage that would not do so unasked."""
         exchange, request = self.exchange, self.sent
         try:
-            if exchange is None or (body := exchange.request) is None or b'"stream"' not in body:
+            if exchange is None or (body := exchange.request) is None:
                 return
             if exchange.may_ask_for_usage(request.url.query.decode("ascii")):
                 self._ask_for_usage(request, body)

@@ -65,6 +65,18 @@ class Owner(Protocol[E]):
         """Seconds that an answer may be held."""
 
     @property
+    def tells_results(self) -> bool:
+        """Whether responses are told the results of the calls that were made for them."""
+
+    @property
+    def limits(self) -> bool:
+        """Whether calls are taken to the gate of their limits."""
+
+    @property
+    def routes(self) -> bool:
+        """Whether calls go through Pay-i's proxy although nothing that is in force for them says so."""
+
+    @property
     def stream_usage(self) -> bool:
         """Whether streams that tell their usage only if asked are asked for it."""
 

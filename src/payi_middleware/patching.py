@@ -16,7 +16,8 @@ from . import neighbours
 from .exceptions import ConfigurationError
 from .forks import ForkSafeLock
 from .importing import loaded, when_imported
-from .transport import LIBRARIES, may_be_inference, transports
+from .transport import LIBRARIES, transports
+from .urls import target_of
 
 _SEAM = "_transport_for_url"
 _KNOWN = "_payi_transport"
@@ -83,7 +84,7 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        if not wanted or not may_be_inference(url):
+        if not wanted or target_of(url) is None:
             return transport
         known = vars(self).get(_KNOWN)
         if known is None or known.inner is not transport:  # a client with mounts has several

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
-from time import perf_counter, time
+from time import perf_counter, time_ns
 from typing import Any
 from weakref import ref
 
+from .agents import sdk_of
 from .annotations import NOTHING, Annotations, override
-from .context import Frame, current_frame, process_defaults
+from .calls import Call
+from .context import Frame, process_defaults
 from .forks import after_fork
 from .holding import Holding
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
-from .providers import Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
+from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
 from .report import Timing
 from .results import XproxyResult
+from .urls import Target
 
 _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
@@ -53,14 +55,17 @@ class Exchange(Holding):
         request: the request's body, if it is in memory.
         annotations: what the app put on the call itself.
 
-    `begun` is when it began, in seconds since 1970. `limited` says that a limit waits for its result, and
-    `model_instead` which model is to be asked for in place of its own; `blocks` that a limit of type block is in force,
-    `let_pass` that it is made in spite of one, and `passage` how it goes through Pay-i's proxy, if it does.
+    `begun` is when it began, in seconds since 1970, and `open` whether its response is still coming in. `hindered` says
+    that a limit may have something to say to it, or that it may go through Pay-i's proxy; `limited` that a limit waits
+    for its result, and `wanted` that anybody may; `model_instead` which model is to be asked for in place of its own;
+    `blocks` that a limit of type block is in force, `let_pass` that it is made in spite of one, and `passage` how it
+    goes through Pay-i's proxy, if it does.
     Whoever it is handed to keeps in `asked` and `answer` what request and reader said, in `ticket` where the call is on
     record already, and in `fallback_id` the id that it is reported with where the provider gives none.
     """
 
-    # There is one for each call, and few have all of this: what they begin with is the class's.
+    # There is one for each call, and few have all of this: what they begin with is the class's, and what stays so is
+    # not set. An object with more than thirty attributes has a dict, which is one more for the garbage collector.
     _known: Annotations | None = None
     _first_token: float | None = None
     _first_completion: float | None = None
@@ -74,6 +79,12 @@ class Exchange(Holding):
     answer: Answer | None = None
     ticket: object = None
     fallback_id: str | None = None
+    call_annotations = NOTHING
+    content: list[bytes] | None = None
+    open = True
+    inline = False
+    wanted = False
+    hindered = False
     limited = False
     model_instead: str | None = None
     blocks = False
@@ -98,21 +109,28 @@ class Exchange(Holding):
         self.provider_uri = provider_uri
         self.module = module
         self.request = request
-        self.call_annotations = annotations
-        scope = None if frame is None else frame.scope
-        super().__init__(scope)
+        if annotations is not NOTHING:
+            self.call_annotations = annotations
         self._frame = frame
-        self._open = bytearray(1)  # whoever takes the byte ends it; a list would be looked through for references
+        self._scope = scope = None if frame is None else frame.scope
+        self._call = call = Call()
+        self._claim = bytearray(1)  # whoever takes the byte ends it; a list would be looked through for references
         current = self._current()
         if scope is None or scope.identified:
             self._known = current
-        self.inline = (current.report or owner.report) == "inline"
-        self.content: list[bytes] | None = [] if current.log_prompt_and_response else None
+        if (current.report or owner.report) == "inline":
+            self.inline = self.wanted = True
+        elif owner.tells_results:
+            self.wanted = True
+        if current.proxy or owner.routes or (owner.limits and (current.limit_ids or current.use_case_name)):
+            self.hindered = True
+        if current.log_prompt_and_response:
+            self.content = []
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
-            scope.add(self.call)
+            scope.tally.add(call)
         _unfinished.add(ref(self, _end_of_unfinished))
-        self.begun = time()
+        self.begun = time_ns() // 1000 / 1e6  # whole microseconds, as reports tell them
         self._started = perf_counter()
 
     def _current(self) -> Annotations:
@@ -169,11 +187,6 @@ class Exchange(Holding):
         """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
         return self._owner.stream_usage and tells_usage_if_asked(self.match, self.provider_uri, query)
 
-    @property
-    def open(self) -> bool:
-        """Whether the response is still coming in."""
-        return bool(self._open)
-
     def respond(self, status: int, headers: Mapping[str, str], *, decoded: bool = False) -> bool:
         """Take the response's status and headers.
 
@@ -189,10 +202,11 @@ class Exchange(Holding):
         self.status = status
         raw = getattr(headers, "raw", None)
         if isinstance(raw, list):  # httpx decodes all of its headers at each look at one
-            headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
+            headers = {read: value.decode("latin-1") for name, value in raw if (read := READ_HEADERS[name])}
         if decoded:
             headers = {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
-        self.content_encoding = headers.get("content-encoding")
+        if (encoding := headers.get("content-encoding")) is not None:
+            self.content_encoding = encoding
         self.reader = open_reader(self.match, status, headers)
         return True
 
@@ -203,7 +217,7 @@ class Exchange(Holding):
             True if it held the provider's last event, so that the exchange is complete.
         """
         reader = self.reader
-        if reader is None or not self._open:
+        if reader is None or not self.open:
             return False
         terminal = reader.feed(chunk)
         if self._first_completion is None:
@@ -229,7 +243,7 @@ class Exchange(Holding):
 
     def fail(self, error: BaseException) -> None:
         """End the exchange because the client failed."""
-        if self._open:
+        if self.open:
             self.failure = type(error).__name__  # its text may quote keys: a header with a line break
         self.finish()
 
@@ -240,17 +254,19 @@ class Exchange(Holding):
             complete: the provider has said everything, as opposed to the app having stopped listening.
             finalising: the garbage collector calls, on any thread, maybe one that holds a lock of ours.
         """
-        if not self._open:  # as at most of the ends that one call has; only `pop` tells which of two at once is first
+        if not self.open:  # as at most of the ends that one call has; only `pop` tells which of two at once is first
             return
         try:
-            self._open.pop()
+            self._claim.pop()
         except IndexError:
             return
+        self.open = False
         _unfinished.discard(ref(self))
         self.terminated = complete
         self._ended = perf_counter()
-        self.call.due = True
-        if self.passage is not None and self.call.settled:
+        call = self._call or self.call
+        call.due = True
+        if self.passage is not None and call.settled:
             return  # the proxy has it on record, and has told the result
         self._owner.deliver(self, finalising=finalising)
 
@@ -284,13 +300,14 @@ class Exchange(Holding):
 
     def discard(self) -> None:
         """End the exchange without a report: it was no inference."""
-        if self._open:
+        if self.open:
             self.forget()
             self.withdraw()
 
     def forget(self) -> None:
         """Take no notice of what comes from now on."""
-        self._open.clear()
+        self._claim.clear()
+        self.open = False
         _unfinished.discard(ref(self))
 
     def withdraw(self) -> None:
@@ -334,37 +351,35 @@ after_fork(_leave_to_parent)
 
 def begin(
     method: str,
-    scheme: str,
-    host: str,
-    port: int | None,
-    path: str,
+    target: Target,
     headers: Mapping[str, str],
     body: bytes | None,
+    frame: Frame | None,
     annotations: Annotations = NOTHING,
-    frame: Frame | None = None,
+    agent: bytes | None = None,
 ) -> Exchange | None:
     """Begin to record a provider call; None if the request is not one, or if nobody wants to know.
 
     Args:
+        target: where it goes to.
         headers: the request's headers, looked up by lower-case names.
         body: the request's body, or None where it is not in memory.
+        frame: what is in force where the call is made.
         annotations: what the app put on the call itself.
-        frame: what is in force, where that is known already.
+        agent: the `user-agent` among the headers, where it is at hand already.
     """
-    if frame is None:
-        frame = current_frame()
     owner = owner_in(frame)
     if owner is None:
         return None
-    match = recognise(method, host, port, path, headers, owner.providers)
+    match = recognise(method, target.host, target.port, target.path, headers, owner.providers)
     if match is None:
         return None
     return Exchange(
         owner,
         match,
         frame,
-        provider_uri=f"{scheme}://{host}{'' if port is None else f':{port}'}{path}",
-        module=_module(headers.get("user-agent")),
+        provider_uri=target.uri,
+        module=sdk_of(headers.get("user-agent") if agent is None else agent),
         request=body,
         annotations=annotations,
     )
@@ -374,10 +389,3 @@ def owner_in(frame: Frame | None) -> Owner | None:
     """Return who receives the calls made where this is in force: the request's app, else the process's default."""
     owner: Owner | None = None if frame is None else frame.scope.owner
     return owner if owner is not None else _default_owner()
-
-
-@lru_cache(maxsize=128)
-def _module(user_agent: str | None) -> str | None:
-    """Read `openai/3.54.0` out of `AsyncOpenAI/Python 3.54.0`, as the vendors' generated SDKs announce themselves."""
-    name, found, version = (user_agent or "").partition("/Python ")
-    return f"{name.removeprefix('Async').lower()}/{version.split()[0]}" if found and version.strip() else None

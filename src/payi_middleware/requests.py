@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .annotations import NOTHING
+from .context import Frame
 from .exceptions import ConfigurationError
 from .gatekeeping import admit, ask
 from .headers import CALL_PREFIX, read_annotations
@@ -28,6 +29,7 @@ from .recorder import Exchange, begin
 from .stream_usage import asking_for_usage, is_signed
 from .underway import is_underway
 from .urllib3_body import hold, watch
+from .urls import target_at
 
 
 def patch_adapter(module: ModuleType) -> Callable[[], None]:
@@ -71,8 +73,7 @@ def _may_be_inference(request: Any) -> bool:
 
 
 def _metered(send: Any, adapter: Any, request: Any, args: Any, kwargs: Any) -> Any:
-    settle_identity()
-    exchange, sent = _begin(request)
+    exchange, sent = _begin(request, settle_identity())
     if exchange is None:
         return send(adapter, request, *args, **kwargs)
     asked = sent.body is not request.body
@@ -139,7 +140,7 @@ def _give_back(outcome: Any, request: Any, sent: Any) -> None:
         outcome.request = request
 
 
-def _begin(request: Any) -> tuple[Exchange | None, Any]:
+def _begin(request: Any, frame: Frame | None) -> tuple[Exchange | None, Any]:
     """Begin to record, and return the request to send."""
     try:
         url = urlsplit(request.url)
@@ -148,12 +149,10 @@ def _begin(request: Any) -> tuple[Exchange | None, Any]:
         body = _body(request.body)
         exchange = begin(
             request.method,
-            url.scheme,
-            url.hostname or "",
-            url.port,
-            url.path,
+            target_at(url.scheme, url.hostname or "", url.port, url.path),
             headers,
             body,
+            frame,
             read_annotations(lambda name: headers.get(name.lower())) if own else NOTHING,
         )
         if exchange is None:

@@ -25,18 +25,20 @@ _links: dict[int, _Link] = {}
 """The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
 them would be pickled along with them."""
 _undo: list[Callable[[], None]] = []
+_showing: set[type[Any]] = set()
+"""Some of the classes whose objects show their results. Apps may make one for each call: no more than so many are kept
+alive."""
+_MOST_SHOWING = 256
 _lock = ForkSafeLock()
-_looked_at = 0
+looked_at = 0
 """How many modules were loaded when they were last looked at: whether there are new ones is asked for every call."""
 
 
 def hook_loaded_sdks() -> None:
-    """Hook what the SDKs have imported since the last time; cheap enough to be called for each provider call."""
-    global _looked_at
-    if len(sys.modules) == _looked_at:
-        return
+    """Hook what the SDKs have imported since the last time."""
+    global looked_at
     with _lock:
-        _looked_at = len(sys.modules)
+        looked_at = len(sys.modules)
         for name, seams in _pending.items():
             if name in sys.modules:
                 _pending[name] = [seam for seam in seams if not _hook(name, *seam)]
@@ -44,9 +46,10 @@ def hook_loaded_sdks() -> None:
 
 def unhook_sdks() -> None:
     """Undo exactly what `hook_loaded_sdks()` did."""
-    global _looked_at
+    global looked_at
     with _lock:
-        _looked_at = 0
+        looked_at = 0
+        _showing.clear()
         while _undo:
             _undo.pop()()
         _pending.update((name, list(seams)) for name, seams in _SEAMS.items())
@@ -270,12 +273,20 @@ def _link(parsed: Any, response: Any) -> None:
         if call is None or not hasattr(parsed, "__dict__"):
             return
         _remember(parsed, call)
-        if not hasattr(type(parsed), ATTRIBUTE):
-            with _lock:
-                if not hasattr(type(parsed), ATTRIBUTE):
-                    _replace(type(parsed), ATTRIBUTE, _looking_up(None))
+        if type(parsed) not in _showing:
+            _show_in(type(parsed))
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its answer
         warn("sdk link", "An answer could not be given its result: %s", type(error).__name__)
+
+
+def _show_in(answers: type[Any]) -> None:
+    """Have the objects of a class show their results."""
+    with _lock:
+        if not hasattr(answers, ATTRIBUTE):
+            _replace(answers, ATTRIBUTE, _looking_up(None))
+        if len(_showing) >= _MOST_SHOWING:
+            _showing.clear()
+        _showing.add(answers)
 
 
 class _LookedUp:

@@ -18,20 +18,14 @@ from .gatekeeping import aadmit, admit, ask
 from .identifying import asettle_identity, settle_identity, settle_identity_at_once
 from .limits.refusal import Refusal
 from .metering import CALL_EXTENSION, METERED, Metering
-from .providers import maybe_inference
 from .proxying.over_httpx import asend_through, send_through
 from .proxying.sieves import Sieve
 from .recorder import Exchange
 from .stream_usage import UndecodableError
 from .underway import may_be_sent_on, sending
+from .urls import target_of
 
 LIBRARIES = ("httpx", "httpx2")
-
-
-def may_be_inference(url: Any) -> bool:
-    """Return whether a request to a URL of httpx's or httpx2's is worth a closer look."""
-    raw_path = url.raw_path
-    return maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path)
 
 
 class _Wrapper:
@@ -58,8 +52,6 @@ class _Wrapper:
 @cache
 def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """Make the sync and the async metered transport of one library.
-
-    A transport that is given its client was chosen for a URL that may be an inference, and does not look again.
 
     Args:
         module: `httpx` or `httpx2`.
@@ -99,17 +91,19 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 exchange.finish(finalising=True)
                 raise
             exchange.finish(complete=True)
-            if seconds := exchange.held_for:
+            if exchange.inline and (seconds := exchange.held_for):
                 wait((exchange.call,), seconds)
 
         def close(self) -> None:
             try:
                 self._inner.close()
             finally:
-                self._exchange.finish(finalising=True)  # the finaliser of a forgotten SDK stream closes its response
+                if self._exchange.open:  # the finaliser of a forgotten SDK stream closes its response
+                    self._exchange.finish(finalising=True)
 
         def __del__(self) -> None:
-            self._exchange.finish(finalising=True)
+            if self._exchange.open:
+                self._exchange.finish(finalising=True)
 
     class AsyncStream(module.AsyncByteStream):  # type: ignore[misc, name-defined]
         def __init__(self, inner: Any, exchange: Exchange, extra: Sieve | None) -> None:
@@ -141,17 +135,19 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 exchange.finish(finalising=True)
                 raise
             exchange.finish(complete=True)
-            if seconds := exchange.held_for:
+            if exchange.inline and (seconds := exchange.held_for):
                 await await_settled((exchange.call,), seconds)
 
         async def aclose(self) -> None:
             try:
                 await self._inner.aclose()
             finally:
-                self._exchange.finish()
+                if self._exchange.open:
+                    self._exchange.finish()
 
         def __del__(self) -> None:
-            self._exchange.finish(finalising=True)
+            if self._exchange.open:
+                self._exchange.finish(finalising=True)
 
     class Transport(_Wrapper, module.BaseTransport):  # type: ignore[misc, name-defined]
         def __enter__(self) -> Any:
@@ -162,29 +158,31 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not (self._original or may_be_inference(request.url)):
+            if METERED in request.extensions or (target := target_of(request.url)) is None:
                 return self._inner.handle_request(request)
-            metering = Metering(request, settle_identity())
+            metering = Metering(request, target, settle_identity())
+            exchange = metering.exchange
             try:
-                if (exchange := metering.exchange) is not None:
+                response = None
+                if exchange is not None and exchange.hindered:
                     if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
                         return refused(exchange, refusal)
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
-                response = None
-                if (passage := metering.passage()) is not None:
-                    response = send_through(passage, metering.sent, self._transport_for, module)
+                    if (passage := metering.passage()) is not None:
+                        response = send_through(passage, metering.sent, self._transport_for, module)
                 if response is None:
-                    metering.ask_for_usage()
+                    if metering.may_stream:
+                        metering.ask_for_usage()
                     response = self._inner.handle_request(metering.sent)
             except BaseException as error:
-                if metering.exchange is not None:
-                    metering.exchange.fail(error)
+                if exchange is not None:
+                    exchange.fail(error)
                 raise
             finally:
                 metering.restore()
             metering.respond(response, Stream)
-            if (exchange := metering.exchange) is not None and not exchange.open and (seconds := exchange.held_for):
+            if exchange is not None and exchange.inline and not exchange.open and (seconds := exchange.held_for):
                 wait((exchange.call,), seconds)
             return response
 
@@ -200,35 +198,37 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if METERED in request.extensions or not (self._original or may_be_inference(request.url)):
+            if METERED in request.extensions or (target := target_of(request.url)) is None:
                 return await self._inner.handle_async_request(request)
             frame, waits = settle_identity_at_once()
             if waits:
                 await asettle_identity(frame)
-            metering = Metering(request, frame)
+            metering = Metering(request, target, frame)
+            exchange = metering.exchange
             try:
-                if (exchange := metering.exchange) is not None:
+                response = None
+                if exchange is not None and exchange.hindered:
                     if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:
                         return refused(exchange, refusal)
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
-                response = None
-                if (passage := metering.passage()) is not None:
-                    response = await asend_through(passage, metering.sent, self._transport_for, module)
+                    if (passage := metering.passage()) is not None:
+                        response = await asend_through(passage, metering.sent, self._transport_for, module)
                 if response is None:
-                    metering.ask_for_usage()
+                    if metering.may_stream:
+                        metering.ask_for_usage()
                     sent = self._inner.handle_async_request(metering.sent)
                     if exchange is not None and type(self._inner) is not module.AsyncHTTPTransport and may_be_sent_on():
                         sent = sending(exchange, sent)  # it may run on aiohttp
                     response = await sent
             except BaseException as error:
-                if metering.exchange is not None:
-                    metering.exchange.fail(error)
+                if exchange is not None:
+                    exchange.fail(error)
                 raise
             finally:
                 metering.restore()
             metering.respond(response, AsyncStream)
-            if (exchange := metering.exchange) is not None and not exchange.open and (seconds := exchange.held_for):
+            if exchange is not None and exchange.inline and not exchange.open and (seconds := exchange.held_for):
                 await await_settled((exchange.call,), seconds)
             return response
 

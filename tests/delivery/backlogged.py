@@ -14,8 +14,10 @@ from time import process_time
 from typing import Any
 
 from payi_middleware import Settings, instrument
+from payi_middleware.context import current_frame
 from payi_middleware.meter import Meter
 from payi_middleware.recorder import begin
+from tests.unit.world import CHAT
 
 REQUEST = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}).encode()
 HEADERS = {"content-type": "application/json"}
@@ -45,7 +47,7 @@ def resident() -> float:
 
 def call(number: int) -> None:
     """Make a provider call, as far as a transport of ours sees it."""
-    exchange = begin("POST", "https", "api.openai.com", None, "/v1/chat/completions", HEADERS, REQUEST)
+    exchange = begin("POST", CHAT, HEADERS, REQUEST, current_frame())
     assert exchange is not None
     exchange.respond(200, HEADERS)
     exchange.feed((ANSWER % number).encode())

@@ -24,7 +24,7 @@ def _bring(inbox: Inbox, count: int, *, wanted: bool = False, pressed: bool = Fa
     match = Match("openai.chat", "system.openai", "openai")
     brought = [recorded(match, b"{}", b"{}") for _ in range(count)]
     for exchange in filter(None, brought):
-        inbox.bring(exchange, wanted=wanted, pressed=pressed)
+        inbox.bring(exchange, wanted=wanted, pressed=pressed, most=1_000)
     return brought
 
 

@@ -63,7 +63,7 @@ def test_what_lies_beside_the_queue_is_read_at_once_and_nobody_is_woken_for_noth
     assert inbox.empty()
     exchange = recorded(Match("openai.chat", "system.openai", "openai"), b"{}", b"{}")
     assert exchange is not None
-    inbox.bring(exchange, wanted=True, pressed=False)
+    inbox.bring(exchange, wanted=True, pressed=False, most=10)
     inbox.hurry()
     assert [inbox.get_nowait(), inbox.get_nowait()] == [Nudge(wanted=True), Nudge(wanted=True, at_once=True)]
 

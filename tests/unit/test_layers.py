@@ -16,7 +16,18 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # values, no I/O, no state
     "ground": ("exceptions", "log", "forks", "waking", "courtesy", "annotations", "settings", "results"),
     # pure translation
-    "first": ("headers", "providers", "stream_usage", "identity", "report", "routing", "granting", "listing_names"),
+    "first": (
+        "headers",
+        "providers",
+        "stream_usage",
+        "identity",
+        "report",
+        "routing",
+        "granting",
+        "listing_names",
+        "agents",
+        "urls",
+    ),
     # memory
     "second": ("calls", "tally", "identification", "context", "tracking"),
     # I/O

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from payi_middleware.annotations import NOTHING, Annotations, ReportMode
-from payi_middleware.context import RequestScope
+from payi_middleware.context import RequestScope, current_frame
 from payi_middleware.recorder import Exchange, begin
+from payi_middleware.urls import target_at
+
+CHAT = target_at("https", "api.openai.com", None, "/v1/chat/completions")
 
 
 class Owner:
@@ -18,6 +21,9 @@ class Owner:
     inline_timeout = 0.0
     proxying: Any = None
     available = True
+    tells_results = False
+    limits = False
+    routes = False
 
     def __init__(self) -> None:
         self.delivered: list[Exchange] = []
@@ -67,6 +73,7 @@ def request(defaults: Annotations = NOTHING, *identities: Annotations, owner: Ow
 
 def provider_call(on_call: Annotations = NOTHING) -> Exchange:
     """Make a provider call as a transport does."""
-    exchange = begin("POST", "https", "api.openai.com", None, "/v1/chat/completions", {}, b'{"model":"gpt-5"}', on_call)
+    frame, body = current_frame(), b'{"model":"gpt-5"}'
+    exchange = begin("POST", CHAT, {}, body, frame, on_call)
     assert exchange is not None
     return exchange

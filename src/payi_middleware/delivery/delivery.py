@@ -45,7 +45,6 @@ class Delivery:
     Args:
         build: turns an exchange into a report, or into None if it was no inference; runs on the dispatching thread.
         read_record: makes a report of a record that an ended process has left, and says when its call ended.
-        wanted: tells whether somebody may wait for an exchange's result.
         hash_user: replaces user ids before they are written anywhere.
         open_sink: makes the sink, at the first report.
         open_home: makes this process's journal; None keeps everything in memory. Raises OSError.
@@ -59,7 +58,6 @@ class Delivery:
         *,
         build: Callable[[Exchange], Report | None],
         read_record: Callable[[bytes], tuple[Report, float] | None],
-        wanted: Callable[[Exchange], bool],
         hash_user: Callable[[str], str] | None,
         open_sink: Callable[[], Sink],
         open_home: Callable[[], Home] | None,
@@ -70,7 +68,6 @@ class Delivery:
     ) -> None:
         self._build = build
         self._read_record = read_record
-        self._wanted = wanted
         self._hash_user = hash_user
         self._open_sink = open_sink
         self._open_home = open_home
@@ -139,7 +136,6 @@ class Delivery:
                 self._inbox,
                 stock,
                 build=self._build,
-                wanted=self._wanted,
                 forget=self._forget,
                 open_sink=self._sink_in_use,
                 stats=self._stats,
@@ -196,14 +192,14 @@ class Delivery:
         if self._dispatcher is None and not finalising:  # closed while this was under way
             self.expect()
         inbox, home = self._inbox, self._home
-        if home is not None and self._pid == os.getpid() and not exchange.booked:
+        if home is not None and self._pid == os.getpid() and (exchange.passage is None or not exchange.booked):
             try:
                 exchange.ticket = home.spool.put(record_of(exchange, self._hash_user))
             except Exception as error:  # noqa: BLE001 - it is delivered from memory then
                 self._stats.last_error = type(error).__name__
                 if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
-        if not (wanted := self._wanted(exchange)):
+        if not exchange.wanted:
             exchange.stand_alone()
         exchange.queued_bytes = size = exchange.size
         if finalising:
@@ -211,9 +207,9 @@ class Delivery:
         else:
             with self._weighing:
                 self._bytes += size
-        queued = inbox.qsize() + 1
-        pressed = 2 * self._bytes > self._queue_bytes or 2 * queued > self._queue_size
-        inbox.bring(exchange, wanted=wanted, pressed=pressed)
+        queued = inbox.bring(
+            exchange, wanted=exchange.wanted, pressed=2 * self._bytes > self._queue_bytes, most=self._queue_size // 2
+        )
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
         if not finalising and (self._bytes > self._queue_bytes or queued > self._queue_size or self._unweighed):

@@ -53,7 +53,6 @@ class Dispatcher:
         inbox: exchanges, and what is asked of the dispatcher.
         stock: where reports are until they are delivered.
         build: turns an exchange into a report, or into None if it was no inference.
-        wanted: tells whether somebody may wait for an exchange's result.
         forget: is told of each exchange that was taken out of the inbox.
         open_sink: returns the sink, which is made at the first report.
         stats: counted up here.
@@ -66,7 +65,6 @@ class Dispatcher:
         stock: Stock,
         *,
         build: Callable[[Exchange], Report | None],
-        wanted: Callable[[Exchange], bool],
         forget: Callable[[Exchange], None],
         open_sink: Callable[[], Sink],
         stats: Stats,
@@ -76,7 +74,6 @@ class Dispatcher:
         self.pacing = Pacing()
         self._inbox = inbox
         self._build = build
-        self._wanted = wanted
         self._forget = forget
         self._open_sink = open_sink
         self._sink: Sink | None = None
@@ -175,7 +172,7 @@ class Dispatcher:
         """Read what lies beside the queue, as it came before what is in it; return who of them may be waited for."""
         wanted = []
         for exchange in self._inbox.gather(most):
-            wanted.append(self._wanted(exchange))
+            wanted.append(exchange.wanted)
             self._take_exchange(exchange)
             self._courtesy.rest_now_and_then()
         return wanted
@@ -191,7 +188,7 @@ class Dispatcher:
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
         self.stock.reading = exchange.recorded
-        wanted = self._wanted(exchange)
+        wanted = exchange.wanted
         try:
             report = self._build(exchange)
             if report and not (wanted and self._sink and self._sink.tells_results is False):  # which looks into it

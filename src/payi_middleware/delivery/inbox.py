@@ -40,17 +40,22 @@ class Inbox(queue.SimpleQueue[Item]):
         self._given_up = 0
         self._giving_up = Lock()
 
-    def bring(self, exchange: Exchange, *, wanted: bool, pressed: bool) -> None:
+    def bring(self, exchange: Exchange, *, wanted: bool, pressed: bool, most: int) -> int:
         """Put an exchange that has not been here before.
 
         Args:
             wanted: somebody may wait for its result.
             pressed: there is so much that it is to be read at once.
+            most: exchanges that may lie here before that is so, too.
+
+        Returns:
+            About how many there are now.
         """
         self._newest.append(next(self._numbers))
-        if pressed:
+        queued = super().qsize() - len(self._nudges) + len(self._beside) + 1
+        if pressed or queued > most:
             self.put(exchange)
-            return
+            return queued
         self._beside.append(exchange)
         if wanted and not self._hurried:
             self._nudged = self._hurried = True
@@ -60,6 +65,7 @@ class Inbox(queue.SimpleQueue[Item]):
             self._nudge(_NUDGE)
         elif len(self._beside) == _MANY:
             self._nudge(_HURRY)
+        return queued
 
     def hurry(self) -> None:
         """Have what lies beside the queue read at once."""

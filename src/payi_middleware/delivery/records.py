@@ -22,7 +22,8 @@ from payi_middleware.report import Content, Observed, Timing
 
 __all__ = ["read_record", "record_of"]
 
-_VERSION = 1
+_IN_SECONDS, _VERSION = 1, 2
+"""The first version wrote the time as seconds with all their digits."""
 _MATCH = ("api", "category", "provider", "resource_from", "model_from_path", "publisher", "notes")
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PIECE = 32_768
@@ -52,7 +53,7 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
         f"{_opening(match, asked, exchange.provider_uri, exchange.module)},"
         f"{_NULL if exchange.status is None else exchange.status},"
         f"{_NULL if failure is None else _ENCODE(failure)},"
-        f"{'true' if failure is None and not exchange.terminated else 'false'},{exchange.begun!r},"
+        f"{'true' if failure is None and not exchange.terminated else 'false'},{round(exchange.begun * 1e6)},"
         f"[{_NULL if end is None else end},{_NULL if token is None else token},"
         f"{_NULL if completion is None else completion}],"
         f"{'{}' if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user))},"
@@ -95,7 +96,7 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
     """
     head, _, body = record.partition(b"\n")
     version, *told = json.loads(head)
-    if version != _VERSION:
+    if version not in (_IN_SECONDS, _VERSION):
         raise ValueError("written by another version")
     named, notes, model, uri, module, status, failure, early, started, times, about, own_id, content, headers, said = (
         told
@@ -106,7 +107,7 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
         asked=Asked(model),
         answer=_read(match, status, headers, body) if said is None else _answer(said),
         status=status,
-        timing=Timing(datetime.fromtimestamp(started, UTC), *times),
+        timing=Timing(datetime.fromtimestamp(started if version == _IN_SECONDS else started / 1e6, UTC), *times),
         failure=failure,
         ended_early=early,
         provider_uri=uri,

@@ -53,7 +53,7 @@ class RequestIdentity:
     """
 
     __slots__ = (
-        "__weakref__", "_annotations", "_answers", "_entries", "_left", "_news", "_original", "_turn", "_view"
+        "__weakref__", "_answers", "_entries", "_left", "_news", "_original", "_turn", "_view", "annotations"
     )  # fmt: skip
 
     def __init__(self, entries: Entries, original: Any, view: Callable[[Any], Incoming] | None = None) -> None:
@@ -61,14 +61,10 @@ class RequestIdentity:
         self._original = original
         self._view = view
         self._answers: dict[Entry, dict[str, Any]] | None = None
-        self._annotations = NOTHING
+        self.annotations = NOTHING
+        """What is known by now; the same object as long as nothing was added."""
         self._news = False
         self._turn = bytearray(1)  # who takes the byte has the turn; a lock would be one more object to be collected
-
-    @property
-    def annotations(self) -> Annotations:
-        """What is known by now; the same object as long as nothing was added."""
-        return self._annotations
 
     @property
     def pending(self) -> bool:
@@ -100,12 +96,18 @@ class RequestIdentity:
         left = self._left
         if not left.each:
             return True
-        if left.own or left.awaited or not self._takes_turn():
+        if left.own or left.awaited:
+            return False
+        try:
+            self._turn.pop()
+        except IndexError:
             return False
         try:
             self._ask_all()
         finally:
-            self._end_turn()
+            if self._news:
+                self._publish()
+            self._turn.append(0)
         return True
 
     async def asettle(self) -> None:
@@ -156,8 +158,8 @@ class RequestIdentity:
         if self._news and answers is not None:
             self._news = False
             merged = _merge([answers[entry] for entry in self._entries.each if entry in answers])
-            if merged != self._annotations:
-                self._annotations = merged
+            if merged != self.annotations:
+                self.annotations = merged
 
     @property
     def _incoming(self) -> Incoming:
@@ -189,23 +191,21 @@ class RequestIdentity:
         """Ask what need not be awaited, and let it be seen at once: an async resolver may take its time."""
         incoming = self._incoming
         for entry in self._left.each:
-            if not entry.awaits:
-                self._ask(entry, incoming)
+            if entry.awaits:
+                continue
+            try:
+                if entry.vouched and not entry.trusts(incoming.peer):
+                    answer = None
+                elif entry.own:
+                    answer = self._call(entry, incoming)
+                else:
+                    answer = entry.ask(incoming)
+                if answer is not None or not entry.late:
+                    self._hear(entry, answer)
+            except Exception as error:  # noqa: BLE001 - the app's request goes on, whatever happens in a source
+                self._drop(entry, error)
         if self._news:
             self._publish()
-
-    def _ask(self, entry: Entry, incoming: Incoming) -> None:
-        try:
-            if entry.vouched and not entry.trusts(incoming.peer):
-                answer = None
-            elif entry.own:
-                answer = self._call(entry, incoming)
-            else:
-                answer = entry.ask(incoming)
-            if answer is not None or not entry.late:
-                self._hear(entry, answer)
-        except Exception as error:  # noqa: BLE001 - the app's request goes on, whatever happens in a source
-            self._drop(entry, error)
 
     def _call(self, entry: Entry, incoming: Incoming) -> object:
         token = attach(set_value(_ASKING, self))

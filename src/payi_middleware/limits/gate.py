@@ -115,7 +115,7 @@ class Gate:
         resource = resource_of(exchange, annotations)
         cost = self.costs.upper(resource, exchange.request)
         ticket = self.budgets.ask(limit_ids, cost)
-        exchange.limited = True
+        exchange.limited = exchange.wanted = True
         return Admission(self, exchange, ticket)
 
     def conclude(self, admission: Admission, exchange: Exchange) -> Refusal | None:

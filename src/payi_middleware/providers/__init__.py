@@ -11,11 +11,12 @@ from .answer import Answer, Asked, FunctionCall
 from .asked import asked_of, model_named, read_request
 from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
-from .opening import open_reader
+from .opening import READ_HEADERS, open_reader
 from .reader import Reader
 from .usage import Usage, units
 
 __all__ = [
+    "READ_HEADERS",
     "Answer",
     "Asked",
     "FunctionCall",

@@ -22,7 +22,7 @@ _TOLD_MORE = b"guardrailConfig"  # Converse's
 _STREAMS = frozenset({"gemini.stream_generate", "bedrock.converse_stream", "bedrock.invoke_stream"})
 _NAME = rb'\s*:\s*"((?:[^"\\]|\\.){1,512})"'
 _MODEL = re.compile(rb'"(%s)"' % "|".join(_MODELS).encode() + _NAME)
-_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"' + _NAME)
+_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]{1,512})"')
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -63,7 +63,7 @@ def model_named(match: Match, body: bytes | None) -> str | None:
         return in_path
     first = _MODEL_FIRST.match(body)  # where the SDKs write it
     if first is not None:
-        return read_request(match, body).model if b"\\" in first[1] else _model(first[1])
+        return _model(first[1])
     named = set(_MODEL.findall(body))
     if not named and not body.startswith(b"--"):
         return in_path

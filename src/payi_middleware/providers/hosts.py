@@ -105,8 +105,12 @@ def recognise(
     """
     key = (method, host, port, path)
     known = _known.get(key)
-    if known is not None and known.custom is custom and all(headers.get(name) == value for name, value in known.noted):
-        return known.match
+    if known is not None and known.custom is custom:
+        for name, value in known.noted:
+            if headers.get(name) != value:
+                break
+        else:
+            return known.match
     noting = _Noting(headers)
     match = _recognise(method, host, port, path, noting, custom)
     if "authorization" not in noting.noted:  # a key is kept nowhere, and a signature never comes again

@@ -1,0 +1,16 @@
+"""Which SDK makes a call, as its user agent says."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+__all__ = ["sdk_of"]
+
+
+@lru_cache(maxsize=128)
+def sdk_of(user_agent: str | bytes | None) -> str | None:
+    """Read `openai/3.54.0` out of `AsyncOpenAI/Python 3.54.0`, as the vendors' generated SDKs announce themselves."""
+    if isinstance(user_agent, bytes):
+        user_agent = user_agent.decode("latin-1")
+    name, found, version = (user_agent or "").partition("/Python ")
+    return f"{name.removeprefix('Async').lower()}/{version.split()[0]}" if found and version.strip() else None
