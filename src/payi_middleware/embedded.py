@@ -29,8 +29,8 @@ _PRICED = 1_000
 
 _AT_PRESENT = (OSError, OperationalError)
 """What the disk, the file's lock or SQLite itself may say now and not later: never a reason to give a report up."""
-_AT_ONCE = 20
-"""Reports booked in one transaction, which computes for some 4 ms, and the app's threads wait for it meanwhile."""
+_AT_ONCE = 50
+"""Reports booked in one transaction: the more, the less each costs; but the app's threads wait while it computes."""
 
 
 class EmbeddedSink:
