@@ -13,14 +13,17 @@ from typing import Any
 from benchmarks.machine import about
 from benchmarks.measuring import calm_medians, timed
 from payi_middleware import Settings, flush, instrument, track_context
+from payi_middleware.context import current_frame
 from payi_middleware.limits import money
 from payi_middleware.limits.budget import Told
 from payi_middleware.meter import Meter
 from payi_middleware.recorder import Exchange, begin
+from payi_middleware.urls import target_at
 
 ROUNDS, CALLS = 101, 200
 BODY = b'{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"%s"}]}' % (b"word " * 300)
 NAMES = {0: "a call without a limit", 1: "a call with one limit", 3: "a call with three limits"}
+CHAT = target_at("https", "api.openai.com", None, "/v1/chat/completions")
 HEADERS = {"content-type": "application/json", "authorization": "Bearer key"}
 
 
@@ -28,7 +31,7 @@ def exchanges() -> list[Exchange]:
     """Begin calls as a transport does."""
     made = []
     for _ in range(CALLS):
-        exchange = begin("POST", "https", "api.openai.com", None, "/v1/chat/completions", HEADERS, BODY)
+        exchange = begin("POST", CHAT, HEADERS, BODY, current_frame())
         assert exchange is not None
         made.append(exchange)
     return made

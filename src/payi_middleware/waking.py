@@ -65,7 +65,7 @@ def loop_waker() -> Callable[[Callable[[], None]], None]:
 
 def asyncio_loop() -> Any:
     """Return asyncio's event loop where the task that runs in this thread is asyncio's, or None."""
-    asyncio, trio = (sys.modules.get(name) for name in ("asyncio", "trio"))  # who has a loop has imported it
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")  # who has a loop has imported it
     if asyncio is None:
         return None
     try:

@@ -48,7 +48,7 @@ def test_after_several_at_once_others_are_looked_for_unasked(wanted: bool, momen
     assert gathering.is_due(10.0 + moment + 0.001)
 
 
-@pytest.mark.parametrize(("busy", "moment"), [(0.0, 0.008), (0.6, 0.008), (0.8, 0.019), (1.0, 0.03), (3.0, 0.03)])
+@pytest.mark.parametrize(("busy", "moment"), [(0.0, 0.008), (0.6, 0.008), (0.8, 0.01325), (1.0, 0.05), (3.0, 0.05)])
 def test_the_busier_the_process_is_the_more_is_read_at_once(busy: float, moment: float) -> None:
     """And as before within some turns when it is not any more."""
     gathering = Gathering()

@@ -93,7 +93,7 @@ import json, os, signal, sys, time
 from payi_middleware import Settings, instrument, recorder
 from tests.delivery.backlogged import call
 
-recorder.time = lambda: time.time() - 3600
+recorder.time_ns = lambda: time.time_ns() - 3600 * 10**9
 instrument(Settings(**json.loads(sys.argv[1])))
 for number in range(3):
     call(number)
@@ -171,7 +171,7 @@ def test_a_clock_that_is_set_back_holds_up_no_report(
     counting: Counting, counted: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(int(time()) + 10 * HOUR, -HOUR)
-    monkeypatch.setattr(recorder, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(recorder, "time_ns", lambda: next(clock) * 10**9)
     meter = instrument(counted.model_copy(update={"headers": "off"}))
     for number in range(3):
         call(number)

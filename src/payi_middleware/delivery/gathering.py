@@ -4,10 +4,12 @@ from __future__ import annotations
 
 __all__ = ["Gathering"]
 
-_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.25, 0.03
+_MOMENT, _UNWANTED, _LONGEST = 0.008, 0.25, 0.05
 """Seconds: the shortest time between two gatherings where somebody may wait for a result, that where nobody does, and
 the longest of the former."""
 _AT_EASE, _SHARE = 0.6, 1 / 8
+_STEEPNESS = 3
+"""Far from its limit a process has time to read them soon, and clients notice; at its limit they wait for it anyway."""
 
 
 class Gathering:
@@ -29,7 +31,7 @@ class Gathering:
     def moment(self) -> float:
         """The seconds between two gatherings where somebody may wait for a result."""
         strain = max(0.0, (self._busy - _AT_EASE) / (1.0 - _AT_EASE))
-        return _MOMENT + strain * (_LONGEST - _MOMENT)
+        return _MOMENT + strain**_STEEPNESS * (_LONGEST - _MOMENT)
 
     def nudge(self, now: float, *, wanted: bool, at_once: bool = False) -> None:
         """Something has come.

@@ -44,24 +44,33 @@ class OpenAIChat:
     Only the few events that carry facts are kept, and none is parsed before the end: `see` decides by searching bytes.
     """
 
+    first_token = False
+    first_completion = False
+    _streams = False
+    _named = False
+    _usage: bytes | None = None
+    _error: bytes | None = None
+    _dull = b""
+    _done = False
+
     def __init__(self, match: Match, headers: Mapping[str, str]) -> None:
-        self.first_token = False
-        self.first_completion = False
+        self._match = match
         self._provider = match.provider
-        self._visible = _VISIBLE_TEXT if match.api == "openai.completions" else _VISIBLE
+
+    def _begin_stream(self) -> None:
+        """Make what an answer needs that does not come whole, as most do."""
+        self._streams = True
+        self._visible = _VISIBLE_TEXT if self._match.api == "openai.completions" else _VISIBLE
         self._opening = Kept(2 * _EVENT_LIMIT)
-        self._named = False
         self.echo = Echo()
         self._finish = Kept(24_576)
         self._names = Kept(32_768)
         self._arguments = Kept(32_768)
-        self._usage: bytes | None = None
-        self._error: bytes | None = None
-        self._dull = b""
-        self._done = False
 
     def see(self, block: bytes) -> bool:
         """Keep what matters of the events in `block`; True at `[DONE]` or an error event."""
+        if not self._streams:
+            self._begin_stream()
         echo = self.echo
         if (self.first_completion or (self.first_token and echo.hidden)) and echo.fits(block):
             return False  # nearly every event of a stream ends here
@@ -167,6 +176,8 @@ class OpenAIChat:
 
     def streamed(self) -> Answer:
         """Return the facts of the events kept."""
+        if not self._streams:
+            self._begin_stream()
         opening, finishing = _parsed(self._opening), _parsed(self._finish)
         last = _newest(self._usage)
         usage = _usage_of(last, self._provider)
