@@ -25,9 +25,10 @@ _links: dict[int, _Link] = {}
 """The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
 them would be pickled along with them."""
 _undo: list[Callable[[], None]] = []
+_shown: weakref.WeakSet[type[Any]] = weakref.WeakSet()
+"""The classes of answers that were made to show their results."""
 _showing: set[type[Any]] = set()
-"""Some of the classes whose objects show their results. Apps may make one for each call: no more than so many are kept
-alive."""
+"""Some of those that do. Apps may make a class for each call: no more than so many are kept alive."""
 _MOST_SHOWING = 256
 _lock = ForkSafeLock()
 looked_at = 0
@@ -50,6 +51,8 @@ def unhook_sdks() -> None:
     with _lock:
         looked_at = 0
         _showing.clear()
+        while _shown:
+            delattr(_shown.pop(), ATTRIBUTE)
         while _undo:
             _undo.pop()()
         _pending.update((name, list(seams)) for name, seams in _SEAMS.items())
@@ -283,7 +286,8 @@ def _show_in(answers: type[Any]) -> None:
     """Have the objects of a class show their results."""
     with _lock:
         if not hasattr(answers, ATTRIBUTE):
-            _replace(answers, ATTRIBUTE, _looking_up(None))
+            setattr(answers, ATTRIBUTE, _looking_up(None))
+            _shown.add(answers)
         if len(_showing) >= _MOST_SHOWING:
             _showing.clear()
         _showing.add(answers)

@@ -1,0 +1,29 @@
+"""Which of a response's headers are decoded."""
+
+from __future__ import annotations
+
+import pytest
+
+from payi_middleware.providers import READ_HEADERS
+from payi_middleware.providers.registry import FORMATS
+
+
+@pytest.mark.parametrize("name", ["content-type", "content-encoding", "x-amzn-errortype"])
+def test_what_every_reader_looks_at_is_known_however_it_is_written(name: str) -> None:
+    for written in (name, name.title(), name.upper()):
+        assert READ_HEADERS[written.encode()] == name
+
+
+def test_what_a_format_says_that_it_reads_is_known() -> None:
+    named = {name for reading in FORMATS.values() for name in reading.headers}
+
+    assert named
+    assert {READ_HEADERS[name.encode()] for name in named} == named
+
+
+@pytest.mark.parametrize("name", [b"date", b"x-request-id", b"set-cookie", b"\xff", b""])
+def test_any_other_is_not_and_however_many_come_few_are_remembered(name: bytes) -> None:
+    assert READ_HEADERS[name] == ""
+    for number in range(3_000):
+        assert READ_HEADERS[b"x-%d" % number] == ""
+    assert len(READ_HEADERS) <= 1_024

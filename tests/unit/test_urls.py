@@ -1,0 +1,71 @@
+"""Where requests go to."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+from payi_middleware import urls
+from payi_middleware.urls import Target, target_at, target_of
+
+BOTH = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+CHAT = "https://api.openai.com/v1/chat/completions"
+AZURE = "https://me.openai.azure.com/openai/deployments/a%20b/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Target]:
+    """Begin with nothing known."""
+    empty: dict[Any, Target] = {}
+    monkeypatch.setattr(urls, "_known", empty)
+    return empty
+
+
+@BOTH
+def test_the_parts_of_a_url_are_told_and_its_path_is_decoded(library: Any) -> None:
+    assert target_of(library.URL(CHAT)) == target_at("https", "api.openai.com", None, "/v1/chat/completions")
+    assert target_of(library.URL(f"{AZURE}?api-version=1#f")) == target_at(
+        "https", "me.openai.azure.com", None, "/openai/deployments/a b/chat/completions"
+    )
+    told = target_of(library.URL("http://key:secret@127.0.0.1:8080/v1/messages?key=secret"))
+    assert told is not None
+    assert told.uri == "http://127.0.0.1:8080/v1/messages"
+
+
+@BOTH
+def test_what_is_no_inference_has_no_target_and_is_not_kept(library: Any, known: dict[Any, Target]) -> None:
+    assert target_of(library.URL("https://example.com/orders/17")) is None
+    assert not known
+
+
+@BOTH
+def test_a_url_that_comes_again_is_not_taken_apart_again(library: Any) -> None:
+    assert target_of(library.URL(CHAT)) is target_of(library.URL(CHAT))
+
+
+@BOTH
+@pytest.mark.parametrize("url", [f"{CHAT}?key=secret", CHAT.replace("api", "key:secret@api")])
+def test_what_may_be_secret_in_a_url_is_kept_nowhere(library: Any, url: str, known: dict[Any, Target]) -> None:
+    assert target_of(library.URL(url)) == target_of(library.URL(CHAT))
+    assert "secret" not in repr(known)
+
+
+def test_a_library_that_keeps_its_urls_in_another_way_is_asked_each_time(known: dict[Any, Target]) -> None:
+    url = httpx.URL(CHAT)
+    names = ("raw_path", "raw_host", "scheme", "host", "port", "path")
+    references: list[dict[str, Any]] = [{}, {"_uri_reference": []}]
+    for reference in references:
+        other = SimpleNamespace(**{name: getattr(url, name) for name in names}, **reference)
+
+        assert target_of(other) == target_of(url)
+    assert len(known) == 1
+
+
+def test_no_more_urls_are_kept_than_an_app_may_have(known: dict[Any, Target]) -> None:
+    for number in range(3_000):
+        assert target_of(httpx.URL(f"https://host{number}.example/v1/chat/completions")) is not None
+        assert len(known) <= 1_024
