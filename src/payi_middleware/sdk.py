@@ -51,8 +51,8 @@ def unhook_sdks() -> None:
     with _lock:
         looked_at = 0
         _showing.clear()
-        while _shown:
-            delattr(_shown.pop(), ATTRIBUTE)
+        _undo.extend(partial(delattr, answers, ATTRIBUTE) for answers in list(_shown))
+        _shown.clear()
         while _undo:
             _undo.pop()()
         _pending.update((name, list(seams)) for name, seams in _SEAMS.items())

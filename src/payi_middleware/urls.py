@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .log import warn
 from .providers import maybe_inference
 
 __all__ = ["Target", "target_at", "target_of"]
 
 _MOST = 1024
 _REFERENCE = "_uri_reference"
-"""What both libraries keep of a URL: a tuple. Each of its properties is computed of that at each look."""
+"""What both libraries keep of a URL, and compute its properties of at each look: each in its own way."""
 
 
 class Target(NamedTuple):
@@ -28,23 +29,31 @@ def target_at(scheme: str, host: str, port: int | None, path: str) -> Target:
     return Target(scheme, host, port, path, f"{scheme}://{host}{'' if port is None else f':{port}'}{path}")
 
 
-_known: dict[Any, Target] = {}
+_known: dict[tuple[Any, ...], Target] = {}
 
 
 def target_of(url: Any) -> Target | None:
     """Return where a request to a URL goes to, its path decoded; None if that is not worth a closer look."""
-    reference = getattr(url, _REFERENCE, None)
-    known = _known.get(reference) if isinstance(reference, tuple) else None
-    return _told(url, reference) if known is None else known
+    try:
+        told = getattr(url, _REFERENCE)
+        key = (type(url), told.scheme, told.host, told.port, told.path)  # what may be secret is kept nowhere
+        known = _known.get(key)
+    except (AttributeError, TypeError):
+        return _told(url, None)
+    return _told(url, key) if known is None else known
 
 
-def _told(url: Any, reference: Any) -> Target | None:
-    raw_path = url.raw_path
-    if not maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path):
+def _told(url: Any, key: tuple[Any, ...] | None) -> Target | None:
+    try:
+        raw_path = url.raw_path
+        if not maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path):
+            return None
+        target = target_at(url.scheme, url.host, url.port, url.path)
+    except Exception as error:  # noqa: BLE001 - fail open: httpx may send what it cannot show, such as an odd host
+        warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
         return None
-    target = target_at(url.scheme, url.host, url.port, url.path)
-    if isinstance(reference, tuple) and not url.userinfo and not url.query:  # which may be secret, and are kept nowhere
+    if key is not None:
         if len(_known) >= _MOST:
             _known.clear()
-        _known[reference] = target
+        _known[key] = target
     return target

@@ -396,16 +396,6 @@ def test_the_guardrail_that_a_request_asks_for_is_in_the_report_of_its_record() 
 # --- other versions -------------------------------------------------------------------------------------------------
 
 
-def test_a_record_of_the_first_version_is_read_as_it_was_meant() -> None:
-    exchange = exchange_of(CHAT, ASKED, COMPLETION)
-    exchange.begun = 1_764_470_000.123456
-    record = record_of(exchange, None)
-    first = record.replace(b"[2,", b"[1,", 1).replace(b",1764470000123456,", b",1764470000.123456,", 1)
-
-    assert first.count(b"1764470000.123456") == 1
-    assert read_record(first) == read_record(record)
-
-
 @pytest.mark.parametrize("record", [b"", b"{}", b"[2]", b"[1]", b"null", b"\xff\xfe", b'[99,"of a newer version"]'])
 def test_what_another_version_has_written_is_an_error(record: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):

@@ -22,8 +22,7 @@ from payi_middleware.report import Content, Observed, Timing
 
 __all__ = ["read_record", "record_of"]
 
-_IN_SECONDS, _VERSION = 1, 2
-"""The first version wrote the time as seconds with all their digits."""
+_VERSION = 1
 _MATCH = ("api", "category", "provider", "resource_from", "model_from_path", "publisher", "notes")
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PIECE = 32_768
@@ -53,7 +52,7 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
         f"{_opening(match, asked, exchange.provider_uri, exchange.module)},"
         f"{_NULL if exchange.status is None else exchange.status},"
         f"{_NULL if failure is None else _ENCODE(failure)},"
-        f"{'true' if failure is None and not exchange.terminated else 'false'},{round(exchange.begun * 1e6)},"
+        f"{'true' if failure is None and not exchange.terminated else 'false'},{_seconds(exchange.begun)},"
         f"[{_NULL if end is None else end},{_NULL if token is None else token},"
         f"{_NULL if completion is None else completion}],"
         f"{'{}' if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user))},"
@@ -83,6 +82,11 @@ def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) 
     return opening
 
 
+def _seconds(begun: float) -> str:
+    whole, micros = divmod(round(begun * 1e6), 1_000_000)
+    return f"{whole}.{micros:06d}"  # the digits of a whole number of microseconds: those of any float take long to find
+
+
 @lru_cache(maxsize=1024)
 def _headers(items: tuple[tuple[str, str], ...]) -> str:
     return _ENCODE(dict(items))
@@ -96,7 +100,7 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
     """
     head, _, body = record.partition(b"\n")
     version, *told = json.loads(head)
-    if version not in (_IN_SECONDS, _VERSION):
+    if version != _VERSION:
         raise ValueError("written by another version")
     named, notes, model, uri, module, status, failure, early, started, times, about, own_id, content, headers, said = (
         told
@@ -107,7 +111,7 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
         asked=Asked(model),
         answer=_read(match, status, headers, body) if said is None else _answer(said),
         status=status,
-        timing=Timing(datetime.fromtimestamp(started if version == _IN_SECONDS else started / 1e6, UTC), *times),
+        timing=Timing(datetime.fromtimestamp(started, UTC), *times),
         failure=failure,
         ended_early=early,
         provider_uri=uri,

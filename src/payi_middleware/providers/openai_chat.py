@@ -59,13 +59,13 @@ class OpenAIChat:
 
     def _begin_stream(self) -> None:
         """Make what an answer needs that does not come whole, as most do."""
-        self._streams = True
         self._visible = _VISIBLE_TEXT if self._match.api == "openai.completions" else _VISIBLE
         self._opening = Kept(2 * _EVENT_LIMIT)
         self.echo = Echo()
         self._finish = Kept(24_576)
         self._names = Kept(32_768)
         self._arguments = Kept(32_768)
+        self._streams = True  # last, as another thread may end the exchange meanwhile
 
     def see(self, block: bytes) -> bool:
         """Keep what matters of the events in `block`; True at `[DONE]` or an error event."""
