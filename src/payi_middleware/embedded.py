@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from .exceptions import IngestConnectionError, IngestRefusedError
 from .forks import uncut
 from .granting import Asked
 from .limits.estimates import Rates, Resource
+from .providers.values import loads
 from .report import Report
 from .results import XproxyResult
 from .service.errors import ServiceError
@@ -89,7 +89,7 @@ class EmbeddedSink:
 
     def _book(self, items: Sequence[bytes], results: bool) -> list[Outcome]:
         with _translated():
-            answer = self._opened().ingest_bulk([json.loads(item) for item in items], with_results=results)
+            answer = self._opened().ingest_bulk([loads(item) for item in items], with_results=results)
         outcomes: list[Outcome] = [None] * len(items)
         for made in answer.get("results", ()):
             outcomes[made["item_index"]] = XproxyResult.model_validate(made["xproxy_result"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from pydantic_core import to_json
 from sqlalchemy import JSON, Dialect, LargeBinary
 from sqlalchemy.types import TypeEngine
 
@@ -53,8 +54,16 @@ def _states_text(states: tuple[tuple[str, str], ...]) -> str:
     return _encode(dict(states))
 
 
-_encode = json.JSONEncoder(check_circular=False).encode
-"""As `json.dumps` does, for what has been JSON before and holds no circle."""
+_ENCODE = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
+
+def _encode(value: Any) -> str:
+    """Do what `json.dumps` does, for what has been JSON before and holds no circle."""
+    try:
+        text = to_json(value).decode()
+    except ValueError:  # it is nested deeper than that goes, or holds half a surrogate pair
+        return _ENCODE(value)
+    return text if text.isascii() else _ENCODE(value)  # whatever a database's own encoding is, it has those
 
 
 def is_storable(value: str) -> bool:
