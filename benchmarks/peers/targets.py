@@ -101,7 +101,7 @@ def ratio(served: Mapping[str, Any], name: str) -> float:
 
 def big(told: Mapping[str, Sequence[Mapping[str, float]]], name: str) -> tuple[float, float]:
     """Return the CPU seconds of a big stream, and the megabytes."""
-    return min(turn["cpu"] for turn in told[name]), median(turn["peak"] for turn in told[name])
+    return median(turn["cpu"] for turn in told[name]), median(turn["peak"] for turn in told[name])
 
 
 def _ours(to: str, headers: str, delay: float = 0.0) -> str:

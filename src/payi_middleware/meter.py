@@ -49,9 +49,9 @@ class Meter:
         self.report: ReportMode = settings.report
         self.inline_timeout: float = settings.inline_timeout
         self.stream_usage: bool = settings.stream_usage
-        self.limits: bool = settings.limits != "off"
+        self._limits = settings.limits != "off"
+        self._routes = settings.mode != "direct"
         self.tells_results: bool = settings.tells_results
-        self.routes: bool = settings.mode != "direct"
         self.defaults: Annotations = settings.default_annotations()
         self._control: Control | None = None
         if settings.redis_url is not None:
@@ -84,10 +84,16 @@ class Meter:
 
     def admit(self, exchange: Exchange) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""
-        annotations = exchange.annotations
-        if not self.limits or not (annotations.limit_ids or annotations.use_case_name):
-            return None
-        return self._gate.admit(exchange)
+        return self._gate.admit(exchange) if self._is_limited(exchange.annotations) else None
+
+    def hinders(self, annotations: Annotations) -> bool:
+        """Return whether calls that are annotated so may be limited, or may go through Pay-i's proxy."""
+        if annotations is NOTHING:  # as most
+            return self._routes
+        return self._routes or bool(annotations.proxy) or self._is_limited(annotations)
+
+    def _is_limited(self, annotations: Annotations) -> bool:
+        return self._limits and bool(annotations.limit_ids or annotations.use_case_name)
 
     def expect(self) -> None:
         """Be ready for an exchange that has begun."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from .annotations import ReportMode
+from .annotations import Annotations, ReportMode
 from .calls import Call
 from .limits.refusal import Refusal
 
@@ -69,14 +69,6 @@ class Owner(Protocol[E]):
         """Whether responses are told the results of the calls that were made for them."""
 
     @property
-    def limits(self) -> bool:
-        """Whether calls are taken to the gate of their limits."""
-
-    @property
-    def routes(self) -> bool:
-        """Whether calls go through Pay-i's proxy although nothing that is in force for them says so."""
-
-    @property
     def stream_usage(self) -> bool:
         """Whether streams that tell their usage only if asked are asked for it."""
 
@@ -87,6 +79,9 @@ class Owner(Protocol[E]):
     @property
     def proxying(self) -> Any:
         """Which calls go through Pay-i's proxy (a `proxying.planning.Proxying`); opaque here."""
+
+    def hinders(self, annotations: Annotations) -> bool:
+        """Return whether calls that are annotated so may be limited, or may go through Pay-i's proxy."""
 
     def admit(self, exchange: E) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""

@@ -122,7 +122,7 @@ class Exchange(Holding):
             self.inline = self.wanted = True
         elif owner.tells_results:
             self.wanted = True
-        if current.proxy or owner.routes or (owner.limits and (current.limit_ids or current.use_case_name)):
+        if owner.hinders(current):
             self.hindered = True
         if current.log_prompt_and_response:
             self.content = []

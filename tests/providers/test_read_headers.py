@@ -23,7 +23,9 @@ def test_what_a_format_says_that_it_reads_is_known() -> None:
 
 @pytest.mark.parametrize("name", [b"date", b"x-request-id", b"set-cookie", b"\xff", b""])
 def test_any_other_is_not_and_however_many_come_few_are_remembered(name: bytes) -> None:
-    assert READ_HEADERS[name] == ""
+    own = type(READ_HEADERS)()  # those of the process go on remembering what comes again
+
+    assert own[name] == ""
     for number in range(3_000):
-        assert READ_HEADERS[b"x-%d" % number] == ""
-    assert len(READ_HEADERS) <= 1_024
+        assert own[b"x-%d" % number] == ""
+    assert len(own) <= 1_024

@@ -22,11 +22,13 @@ class Owner:
     proxying: Any = None
     available = True
     tells_results = False
-    limits = False
-    routes = False
 
     def __init__(self) -> None:
         self.delivered: list[Exchange] = []
+
+    def hinders(self, annotations: Annotations) -> bool:
+        """Nothing is limited or routed."""
+        return False
 
     def admit(self, exchange: Exchange) -> None:
         """Nothing is limited."""

@@ -52,7 +52,7 @@ class Inbox(queue.SimpleQueue[Item]):
             About how many there are now.
         """
         self._newest.append(next(self._numbers))
-        queued = super().qsize() - len(self._nudges) + len(self._beside) + 1
+        queued = self.qsize() + 1
         if pressed or queued > most:
             self.put(exchange)
             return queued

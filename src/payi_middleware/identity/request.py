@@ -96,18 +96,12 @@ class RequestIdentity:
         left = self._left
         if not left.each:
             return True
-        if left.own or left.awaited:
-            return False
-        try:
-            self._turn.pop()
-        except IndexError:
+        if left.own or left.awaited or not self._takes_turn():
             return False
         try:
             self._ask_all()
         finally:
-            if self._news:
-                self._publish()
-            self._turn.append(0)
+            self._end_turn()
         return True
 
     async def asettle(self) -> None:

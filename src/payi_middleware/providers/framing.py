@@ -39,7 +39,7 @@ def is_stream(content_type: str) -> bool:
 
 def is_json(content_type: str) -> bool:
     """Return whether the content type announces one JSON text, as most answers are that are no stream."""
-    return content_type.lower().partition(";")[0].rstrip() == _JSON
+    return content_type == _JSON or content_type.lower().partition(";")[0].rstrip() == _JSON
 
 
 def comes_whole(first: bytes, framing: Framing) -> bool:

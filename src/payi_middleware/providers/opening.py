@@ -13,7 +13,6 @@ from .whole import Whole
 __all__ = ["READ_HEADERS", "open_reader"]
 
 _MOST_NAMES = 1024
-_JSON = "application/json"
 
 
 class _ReadHeaders(dict[bytes, str]):
@@ -41,7 +40,6 @@ READ_HEADERS = _ReadHeaders()
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
     """Return a reader for the response to a matched request; `headers` is read by lower-case name."""
     reading = FORMATS[match.api]
-    content_type = headers.get("content-type") or ""
-    if reading.framing != "lines" and (content_type == _JSON or is_json(content_type)):
+    if reading.framing != "lines" and is_json(headers.get("content-type") or ""):
         return Whole(reading, match, status, headers)
     return AnyReader(reading, match, status, headers)
