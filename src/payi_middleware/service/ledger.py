@@ -335,10 +335,7 @@ def bulk_answer(outcomes: Sequence[booking.Outcome], received: datetime, *, with
     }
     if with_results:
         answer["results"] = [
-            {
-                "item_index": index,
-                "xproxy_result": records.answer_of(outcome.row, repeated=outcome.repeated)["xproxy_result"],
-            }
+            {"item_index": index, "xproxy_result": records.result_of(outcome.row, repeated=outcome.repeated)}
             for index, outcome in enumerate(outcomes)
             if not isinstance(outcome, ServiceError)
         ]

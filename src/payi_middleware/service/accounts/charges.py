@@ -26,6 +26,9 @@ class Charged:
     overrun: int = 0
 
 
+_NOTHING = Charged()
+
+
 class _Account:
     """A limit while requests are charged to it. Amounts are in quanta, see `money`."""
 
@@ -74,6 +77,8 @@ class Charges:
             limit_ids: the limits it counts against; all of them exist.
             input_cost, output_cost: what it cost, in quanta.
         """
+        if not limit_ids:
+            return _NOTHING
         charged = Charged()
         cost = input_cost + output_cost
         for limit_id in limit_ids:

@@ -64,8 +64,9 @@ def properties(name: str, value: Any) -> dict[str, str | None]:
         return {}
     if not isinstance(value, Mapping):
         raise invalid(f"{name} must be an object of texts")
-    if not all(isinstance(key, str) and (item is None or isinstance(item, str)) for key, item in value.items()):
-        raise invalid(f"{name} must have texts, or null, as values")
+    for key, item in value.items():
+        if not isinstance(key, str) or not (item is None or isinstance(item, str)):
+            raise invalid(f"{name} must have texts, or null, as values")
     return dict(value)
 
 

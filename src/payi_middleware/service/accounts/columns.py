@@ -10,7 +10,7 @@ from typing import Any
 
 from payi_middleware.service.store import clock
 from payi_middleware.service.store.encoding import Encoded, encoded
-from payi_middleware.service.store.names import Kind, key_of, pair
+from payi_middleware.service.store.names import NONE, Kind, key_of, pair
 from payi_middleware.service.units import as_json, tokens
 
 from .events import Event
@@ -47,30 +47,45 @@ def columns_of(event: Event) -> dict[str, Any]:
 
 
 def _made(event: Event) -> dict[str, Any]:
-    counted = tokens(event.units)
-    use_case_id = event.use_case_id if event.use_case_name else None
+    name = event.use_case_name
+    use_case_id = event.use_case_id if name else None
+    units = event.units
+    counted = tokens(units)
     columns: dict[str, Any] = dict(zip(_COPIED, _copied(event), strict=True))
-    columns.update(
-        response_key=_key_of_response(event),
-        event_timestamp=clock.micros(event.event_timestamp),
-        ingest_timestamp=clock.micros(event.ingest_timestamp),
-        blocked=bool(event.blocked_by),
-        use_case_id=use_case_id,
-        user_key=key_of(Kind.USER, event.user_id),
-        account_key=key_of(Kind.ACCOUNT, event.account_name),
-        use_case_key=key_of(Kind.USE_CASE, event.use_case_name),
-        step_key=key_of(Kind.STEP, event.use_case_step),
-        instance_key=instance_key(event.use_case_name, use_case_id),
-        resource_key=key_of(Kind.RESOURCE, pair(event.category, event.resource)),
-        input_tokens=counted.input,
-        output_tokens=counted.output,
-        request_tags=encoded(event.request_tags) if event.request_tags else None,
-        units=encoded(as_json(event.units)),
-        properties=_object(merge(None, event.properties)),
-        use_case_properties=_object(merge(None, event.use_case_properties)),
-        exchange=_object(event.exchange),
-    )
+    columns.update(_NONE)
+    columns["response_key"] = _key_of_response(event)
+    columns["event_timestamp"] = clock.micros(event.event_timestamp)
+    columns["ingest_timestamp"] = clock.micros(event.ingest_timestamp)
+    columns["blocked"] = bool(event.blocked_by)
+    columns["resource_key"] = key_of(Kind.RESOURCE, pair(event.category, event.resource))
+    columns["input_tokens"], columns["output_tokens"] = counted
+    columns["units"] = encoded(as_json(units))
+    if event.user_id:
+        columns["user_key"] = key_of(Kind.USER, event.user_id)
+    if event.account_name:
+        columns["account_key"] = key_of(Kind.ACCOUNT, event.account_name)
+    if name:
+        columns["use_case_id"] = use_case_id
+        columns["use_case_key"] = key_of(Kind.USE_CASE, name)
+        columns["instance_key"] = instance_key(name, use_case_id)
+    if event.use_case_step:
+        columns["step_key"] = key_of(Kind.STEP, event.use_case_step)
+    if event.request_tags:
+        columns["request_tags"] = encoded(event.request_tags)
+    if event.properties:
+        columns["properties"] = _object(merge(None, event.properties))
+    if event.use_case_properties:
+        columns["use_case_properties"] = _object(merge(None, event.use_case_properties))
+    if event.exchange:
+        columns["exchange"] = encoded(event.exchange)
     return columns
+
+
+_NONE: Mapping[str, Any] = {
+    **dict.fromkeys(("use_case_id", "request_tags", "properties", "use_case_properties", "exchange")),
+    **dict.fromkeys(("user_key", "account_key", "use_case_key", "step_key", "instance_key"), NONE),
+}
+"""What most requests have none of."""
 
 
 @lru_cache(maxsize=4_096)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from payi_middleware.service.errors import invalid, missing
@@ -41,8 +43,8 @@ class Event:
     end_to_end_latency_ms: int | None
     time_to_first_token_ms: int | None
     time_to_first_completion_token_ms: int | None
-    limit_ids: list[str]
-    request_tags: list[str]
+    limit_ids: Sequence[str]
+    request_tags: Sequence[str]
     scope: str | None
     use_case_name: str | None
     use_case_id: str | None
@@ -50,9 +52,9 @@ class Event:
     use_case_version: int | None
     user_id: str | None
     account_name: str | None
-    properties: dict[str, str | None]
-    use_case_properties: dict[str, str | None]
-    exchange: dict[str, Any]
+    properties: Mapping[str, str | None]
+    use_case_properties: Mapping[str, str | None]
+    exchange: Mapping[str, Any]
     proxied: bool = False
     blocked_by: tuple[str, ...] = ()
     takes_block_limits: bool = True
@@ -88,46 +90,54 @@ def parse_event(
     category = checks.text("category", item.get("category"))
     if category is None:
         raise missing("category")
-    properties = checks.properties("properties", item.get("properties"))
+    told: dict[str, Any] = {**_UNTOLD, "event_timestamp": checks.event_time(item.get("event_timestamp"), received)}
+    for name, value in item.items():
+        if value is not None and (check := _CHECKS.get(name)) is not None:
+            told[name] = check(value)
+    if "units" not in told:
+        raise missing("units")
     return Event(
+        **told,
         category=category,
-        resource=checks.text("resource", item.get("resource")),
-        units=parse_units(item.get("units")),
-        event_timestamp=checks.event_time(item.get("event_timestamp"), received),
         ingest_timestamp=received,
-        provider_response_id=checks.text("provider_response_id", item.get("provider_response_id")),
-        http_status_code=checks.integer("http_status_code", item.get("http_status_code"), 999),
-        limit_ids=checks.limit_ids(item.get("limit_ids")),
-        request_tags=checks.tags(item.get("request_tags")),
-        scope=checks.text("scope", item.get("scope")),
-        user_id=checks.text("user_id", item.get("user_id"), "invalid_user_id"),
-        account_name=checks.text("account_name", item.get("account_name")),
-        properties=properties,
         exchange=exchange_in(item),
         proxied=proxied,
-        blocked_by=blocked_by or _blocked_by(item, properties),
+        blocked_by=blocked_by or _blocked_by(told),
         takes_block_limits=takes_block_limits,
-        **_latencies(item),
-        **_use_case(item),
     )
 
 
-def _blocked_by(item: Mapping[str, Any], properties: Mapping[str, str | None]) -> tuple[str, ...]:
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "resource": partial(checks.text, "resource"),
+    "units": parse_units,
+    "provider_response_id": partial(checks.text, "provider_response_id"),
+    "http_status_code": partial(checks.integer, "http_status_code", maximum=999),
+    "limit_ids": checks.limit_ids,
+    "request_tags": checks.tags,
+    "scope": partial(checks.text, "scope"),
+    "user_id": partial(checks.text, "user_id", code="invalid_user_id"),
+    "account_name": partial(checks.text, "account_name"),
+    "use_case_name": checks.use_case_name,
+    "use_case_id": partial(checks.text, "use_case_id", maximum=checks.MAX_NAME),
+    "use_case_step": partial(checks.text, "use_case_step"),
+    "use_case_version": partial(checks.integer, "use_case_version"),
+    **{
+        name: partial(checks.milliseconds, name)
+        for name in ("end_to_end_latency_ms", "time_to_first_token_ms", "time_to_first_completion_token_ms")
+    },
+    **{name: partial(checks.properties, name) for name in ("properties", "use_case_properties")},
+}
+"""What is done with the fields that are there; most events have a third of them."""
+
+_UNTOLD: Mapping[str, Any] = {
+    **dict.fromkeys(name for name in _CHECKS if name != "units"),
+    **dict.fromkeys(("limit_ids", "request_tags"), ()),
+    **dict.fromkeys(("properties", "use_case_properties"), MappingProxyType({})),
+}
+
+
+def _blocked_by(told: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the limits that our client has refused the call for, without calling the provider."""
-    told = properties.get(_BLOCKED) if item.get("http_status_code") == _REFUSED else None
-    return tuple(limit_id for part in (told or "").split(",") if (limit_id := part.strip()))
-
-
-def _latencies(item: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("end_to_end_latency_ms", "time_to_first_token_ms", "time_to_first_completion_token_ms")
-    return {name: checks.milliseconds(name, item.get(name)) for name in names}
-
-
-def _use_case(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "use_case_name": checks.use_case_name(item.get("use_case_name")),
-        "use_case_id": checks.text("use_case_id", item.get("use_case_id"), maximum=checks.MAX_NAME),
-        "use_case_step": checks.text("use_case_step", item.get("use_case_step")),
-        "use_case_version": checks.integer("use_case_version", item.get("use_case_version")),
-        "use_case_properties": checks.properties("use_case_properties", item.get("use_case_properties")),
-    }
+    if told["http_status_code"] != _REFUSED:
+        return ()
+    return tuple(limit_id for part in (told["properties"].get(_BLOCKED) or "").split(",") if (limit_id := part.strip()))

@@ -87,7 +87,7 @@ def _price(event: Event, resource: Resource | None) -> Priced:
         )
     columns: dict[str, Any] = {
         "resource_id": resource.resource_id if resource else None,
-        "unknown_units": as_json(unknown) or None,
+        "unknown_units": as_json(unknown) if unknown else None,
     }
     columns["input_cost_micros"], columns["input_cost_rest"] = Amount.of(input_cost)
     columns["output_cost_micros"], columns["output_cost_rest"] = Amount.of(output_cost)

@@ -104,19 +104,20 @@ def answer_of(row: Mapping[Any, Any], *, repeated: bool = False) -> dict[str, An
     Args:
         repeated: it had been booked before.
     """
-    result = result_of(row)
-    if repeated:
-        result["duplicate_request"] = True
     return {
         "event_timestamp": clock.as_text(row["event_timestamp"]),
         "ingest_timestamp": clock.as_text(row["ingest_timestamp"]),
         "request_id": row["request_id"],
-        "xproxy_result": result,
+        "xproxy_result": result_of(row, repeated=repeated),
     }
 
 
-def result_of(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Write Pay-i's result of a stored request; what there is none of is left out, amounts are Decimals of USD."""
+def result_of(row: Mapping[Any, Any], *, repeated: bool = False) -> dict[str, Any]:
+    """Write Pay-i's result of a stored request; what there is none of is left out, amounts are Decimals of USD.
+
+    Args:
+        repeated: it had been booked before.
+    """
     total = {"base": total_cost(row)}
     if overrun := join(row["overrun_micros"], row["overrun_rest"]):
         total["overrun_base"] = overrun
@@ -140,6 +141,8 @@ def result_of(row: Mapping[Any, Any]) -> dict[str, Any]:
         del result["resource_id"]
     if row["blocked"]:
         del result["cost"]
+    if repeated:
+        result["duplicate_request"] = True
     return result
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 _ONE = Decimal(1)
 _REST_PER_MICRO = 1_000_000_000
 _QUANTUM_EXPONENT = -15
+_WHOLE = 10**-_QUANTUM_EXPONENT
 _QUANTUM = Decimal(1).scaleb(_QUANTUM_EXPONENT)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
@@ -27,7 +28,7 @@ class Amount(NamedTuple):
     @classmethod
     def of(cls, quanta: int) -> Self:
         """Return an amount of quanta, >= 0."""
-        return cls(*divmod(quanta, _REST_PER_MICRO))
+        return cls._make(divmod(quanta, _REST_PER_MICRO))
 
 
 def exact() -> AbstractContextManager[Context]:
@@ -62,7 +63,9 @@ def split(usd: Decimal) -> Amount:
 
 def join(micros: int, rest: int) -> Decimal:
     """Return the USD of stored integers, or of the sums of them, without trailing zeros."""
-    return plain(Decimal(stored(micros, rest)).scaleb(_QUANTUM_EXPONENT, _EXACT))
+    amount = stored(micros, rest)
+    usd = Decimal(amount).scaleb(_QUANTUM_EXPONENT, _EXACT).normalize(_EXACT)
+    return usd if amount % _WHOLE else usd.quantize(_ONE, context=_EXACT)
 
 
 def plain(usd: Decimal) -> Decimal:
