@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from .courtesy import considerately
 from .delivery import Outcome
 from .exceptions import IngestConnectionError, IngestRefusedError
 from .forks import uncut
@@ -30,7 +29,8 @@ _PRICED = 1_000
 _AT_PRESENT = (OSError, OperationalError)
 """What the disk, the file's lock or SQLite itself may say now and not later: never a reason to give a report up."""
 _AT_ONCE = 50
-"""Reports booked in one transaction: the more, the less each costs; but the app's threads wait while it computes."""
+"""Reports booked in one transaction: the more, the less each costs; but the app's threads wait while it computes. It
+lets go of the interpreter whenever it asks SQLite for something, and so needs no other rests."""
 
 
 class EmbeddedSink:
@@ -85,7 +85,7 @@ class EmbeddedSink:
             IngestConnectionError: the file cannot be written at present; some may have been booked.
         """
         portions = (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
-        return [outcome for portion in considerately(portions) for outcome in self._book(portion, results)]
+        return [outcome for portion in portions for outcome in self._book(portion, results)]
 
     def _book(self, items: Sequence[bytes], results: bool) -> list[Outcome]:
         with _translated():

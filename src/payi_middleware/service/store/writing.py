@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -18,6 +19,10 @@ _T = TypeVar("_T")
 _AT_ONCE = 10_000
 """Parameters of one statement: SQLite takes 32,766, PostgreSQL 65,535."""
 
+_PARAMETERS = 2_048 if sqlite3.sqlite_version_info >= (3, 32) else 999
+"""Of one statement that inserts rows into SQLite, whose number is a power of two, so that few are prepared. Versions
+before 3.32 take no more than that: https://www.sqlite.org/limits.html#max_variable_number"""
+
 Upsert = PostgresqlInsert | SqliteInsert
 
 
@@ -31,8 +36,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     Rows come sorted by their key: two transactions that insert the same ones would wait for each other otherwise.
     """
-    insertion = _insertion(connection.dialect, table, tuple(rows[0]), new=True)
-    connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
+    for statement, parameters in _insertion(connection.dialect, table, tuple(rows[0]), new=True).statements(rows):
+        connection.exec_driver_sql(statement, parameters)
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -45,7 +50,8 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if copying.pays(connection, len(rows)):
         copying.copy(connection, table.name, columns, insertion.values(rows))
     else:
-        connection.exec_driver_sql(insertion.statement, insertion.parameters(rows))
+        for statement, parameters in insertion.statements(rows):
+            connection.exec_driver_sql(statement, parameters)
 
 
 class Writes:
@@ -66,13 +72,12 @@ class Writes:
             insert_all(self._connection, table, rows)
         elif rows:
             insertion = _insertion(self._connection.dialect, table, tuple(rows[0]), new=False)
-            self._statements.append((insertion.statement, insertion.parameters(rows)))
+            self._statements += insertion.statements(rows)
 
     def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows whose primary key is not there yet; see `insert_new`."""
         if rows:
-            insertion = _insertion(self._connection.dialect, table, tuple(rows[0]), new=True)
-            self._statements.append((insertion.statement, insertion.parameters(rows)))
+            self._statements += _insertion(self._connection.dialect, table, tuple(rows[0]), new=True).statements(rows)
 
     def update(self, update: Update, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute an update with parameters, all of them integers or texts, for each row."""
@@ -115,7 +120,9 @@ class _Insertion:
     def __init__(self, dialect: Dialect, table: Table, columns: tuple[str, ...], *, new: bool) -> None:
         inserting = upsert(dialect.name, table).on_conflict_do_nothing() if new else insert(table)
         compiled = inserting.compile(dialect=dialect, column_keys=list(columns))
-        self.statement = str(compiled)
+        self._statement = str(compiled)
+        self._of_many: dict[int, str] = {}
+        self._most = 1 << (_PARAMETERS // len(columns)).bit_length() - 1
         self._columns = columns
         self._in_order = dialect.positional
         if self._in_order and (order := getattr(compiled, "positiontup", None)):
@@ -133,11 +140,30 @@ class _Insertion:
                     values[place] = bind(values[place])
             yield values
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        """Return what is given to the driver beside the statement."""
-        if self._in_order:
-            return [tuple(values) for values in self.values(rows)]
-        return [dict(zip(self._columns, values, strict=True)) for values in self.values(rows)]
+    def statements(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+        """Return the statements that insert these rows, each with what is given to the driver beside it."""
+        if not self._in_order:
+            return [(self._statement, [dict(zip(self._columns, values, strict=True)) for values in self.values(rows)])]
+        values = [*self.values(rows)]
+        statements: list[tuple[str, Any]] = []
+        done = 0
+        while done < len(values):
+            count = min(self._most, 1 << (len(values) - done).bit_length() - 1)
+            parameters = tuple([value for row in values[done : done + count] for value in row])
+            statements.append((self._of(count), parameters))
+            done += count
+        return statements
+
+    def _of(self, count: int) -> str:
+        """Return the statement that inserts so many rows.
+
+        SQLite's driver lets go of the interpreter for each row that goes by a statement of its own. A busy event loop
+        takes it each time, and has lost each time what it had at hand in the core's caches.
+        """
+        if count not in self._of_many:
+            row = f"({', '.join('?' * len(self._columns))})"
+            self._of_many[count] = self._statement.replace(row, ", ".join([row] * count))
+        return self._of_many[count]
 
 
 _updates: dict[tuple[str, int], _Updating] = {}
