@@ -169,7 +169,8 @@ _METHOD = f"""
 - Instructions are counted by valgrind, as the difference between two runs, one with 100 operations more. They are the
   same on a machine that is busy, where times are not.
 - "bare, once more" is a second bare process: what it adds is the error of a table, and what is less says nothing.
-- The provider answers in the process, with 1.2 KB, or with a stream of 500 chunks. Calls are made by the openai SDK.
+- The provider answers in the process, with 1.2 KB, or with a stream of 500 chunks. Calls are made by the openai SDK,
+  outside web requests, where no response waits for a result of ours; end to end, they are made in requests.
 - "Recorded" is counted where it arrives: spans at an exporter that counts, Sentry's transport, rows in the ledger, or
   reports at a sink on the same machine, which OTLP, langfuse and Pay-i's ingest reach over HTTP. Where it says *, there
   is nothing to record, and the response's headers were looked at instead.

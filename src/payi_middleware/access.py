@@ -12,7 +12,7 @@ from .calls import Call, await_settled, wait
 from .context import RequestScope, current_frame, process_defaults
 from .exceptions import IngestError, IngestTimeoutError
 from .identifying import asettle_identity, settle_identity
-from .meter import Meter, default_meter
+from .meter import Meter, default_meter, hurry
 from .recorder import owner_in
 from .report import context_fields
 from .results import XproxyResult
@@ -35,6 +35,7 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
         IngestError: the report was not accepted.
     """
     call = _known_call(response)
+    hurry()
     wait((call,), timeout, patient=True)
     return call.fetch() if call.fetch is not None else _outcome(call, timeout)
 
@@ -42,6 +43,7 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
 async def aresult_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call; see `result_of`."""
     call = _known_call(response)
+    hurry()
     await await_settled((call,), timeout, patient=True)
     return await _on_a_thread(call.fetch) if call.fetch is not None else _outcome(call, timeout)
 

@@ -120,7 +120,7 @@ class Exchange(Holding):
             self._known = current
         if (current.report or owner.report) == "inline":
             self.inline = self.wanted = True
-        elif owner.tells_results:
+        elif scope is not None and owner.tells_results:  # elsewhere nobody is told; who asks says so: see `result_of`
             self.wanted = True
         if owner.hinders(current):
             self.hindered = True

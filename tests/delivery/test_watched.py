@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import openai
 import pytest
 
-from payi_middleware import Settings, flush, instrument, result_of
-from payi_middleware.delivery import gathering
+from payi_middleware import Settings, aresult_of, flush, instrument, result_of, track_context
+from payi_middleware.delivery import dispatcher, gathering
 from payi_middleware.demo.provider import Provider
+from payi_middleware.meter import meter_for
 from tests.delivery.ingest_server import Ingest
 from tests.transport.calling import KEY, MESSAGES
+from tests.waiting import until
 
 ASKED = ("prefer", "return=representation")
 
@@ -56,3 +59,45 @@ def test_an_answer_that_the_app_has_kept_has_its_result(unread: Settings, ingest
     result = result_of(kept)
     assert result is not None
     assert result.cost is not None
+
+
+async def _asked(answer: Any) -> Any:
+    return await aresult_of(answer, timeout=30)
+
+
+def _blocked(answer: Any) -> Any:
+    return result_of(answer, timeout=30)
+
+
+@pytest.mark.parametrize("asking", [_blocked, lambda answer: anyio.run(_asked, answer)])
+@pytest.mark.parametrize("gathered", [False, True])
+def test_whoever_asks_for_the_result_of_a_call_outside_requests_does_not_wait_for_others(
+    unread: Settings, client: Any, monkeypatch: pytest.MonkeyPatch, asking: Any, gathered: bool
+) -> None:
+    monkeypatch.setattr(dispatcher, "_LINGER", 3600.0)
+    if gathered:
+        monkeypatch.setattr(gathering, "_UNWANTED", 0.0)
+    answer = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    if gathered:
+        deliverer = meter_for(unread)._delivery._dispatcher
+        assert deliverer is not None
+        until(lambda: bool(deliverer.stock.waiting))
+    assert asking(answer).cost is not None
+
+
+def test_calls_outside_requests_and_blocks_are_delivered_together_although_requests_are_told_results(
+    unread: Settings, remote: Settings, ingest: Ingest, client: Any
+) -> None:
+    assert remote.headers != "off"
+    instrument(remote)
+    client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    assert flush(30)  # the first of these settings
+    before = len(ingest.received)
+    for _ in range(5):
+        client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    assert flush(30)
+    assert len(ingest.received) == before + 1
+    with track_context(user_id="alice"):
+        for number in range(2):
+            client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+            until(lambda: len(ingest.received) == before + 2 + number)  # noqa: B023 - it is over before the next

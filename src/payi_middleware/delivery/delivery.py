@@ -296,6 +296,11 @@ class Delivery:
             return 0.0 if self.queued else None  # it has just come
         return max(0.0, time() - oldest)
 
+    def ask(self) -> None:
+        """Deliver soon what nobody seemed to wait for: somebody does."""
+        if self._pid == os.getpid() and self._dispatcher is not None:
+            self._inbox.ask()
+
     # --- waiting for the end ----------------------------------------------------------------------------------------
 
     def flush(self, timeout: float) -> bool:

@@ -87,6 +87,7 @@ class Dispatcher:
         self._reading_backlog = False
         self._accepted_since = False
         self._backlog_first = False
+        self._asked_for = False
         self._outage_told = False
         self._gathering = Gathering()
         self._next_chores = monotonic() + _CHORES
@@ -148,6 +149,7 @@ class Dispatcher:
         elif isinstance(item, Nudge):
             self._inbox.heard()
             self._gathering.nudge(monotonic(), wanted=item.wanted, at_once=item.at_once)
+            self._asked_for = self._asked_for or item.at_once
         elif isinstance(item, Done):
             self._finish(item)
         elif isinstance(item, Barrier):
@@ -229,17 +231,18 @@ class Dispatcher:
         """Return what is next: singly what somebody waits for, as long as there are threads for it, else in bulk."""
         waiting = self.stock.waiting
         if not waiting:
+            self._asked_for = False
             return None
         sink = self._sink
         if sink is None or self.pacing.failing or self.pacing.batch == 1:
             return Job([self.stock.pop()], single=True)
         if self._bulks >= (1 if self._bulk_seconds < _QUICK else _PARALLEL_BULKS):
             return None
-        oldest = waiting[0]
-        if oldest.wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
+        wanted = waiting[0].wanted or self._asked_for
+        if wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
             return Job([self.stock.pop()], single=True)
-        due = self.stock.awaited or len(waiting) >= _COMPANY or any(one.wanted for one in waiting)
-        return self._bulk() if due or monotonic() - oldest.since >= _LINGER else None
+        due = wanted or self.stock.awaited or len(waiting) >= _COMPANY or any(one.wanted for one in waiting)
+        return self._bulk() if due or monotonic() - waiting[0].since >= _LINGER else None
 
     def _bulk(self) -> Job:
         pending: list[Pending] = []

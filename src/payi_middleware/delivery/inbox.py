@@ -72,6 +72,10 @@ class Inbox(queue.SimpleQueue[Item]):
         if self._beside:
             self._nudge(_NOW)
 
+    def ask(self) -> None:
+        """Have what has come delivered at once, as somebody asks for the result."""
+        self._nudge(_NOW)
+
     def _nudge(self, nudge: Nudge) -> None:
         self._nudges.append(nudge)
         self.put(nudge)
