@@ -51,11 +51,12 @@ def rows(results: Mapping[str, Any]) -> Iterator[Row]:
         yield Row(
             f"ASGI request, no call, headers {name}",
             f"≤ 15 µs, and below starlette-context ({context:.1f})",
-            f"{value:.1f} µs",
+            f"{value:.1f} µs{_share(results, 'asgi', value, 'thread')}",
             value <= min(15, context),
         )
     foreign = _added(results, "foreign", on, "thread")
-    yield Row("call to another host", "≤ 1 µs", f"{foreign:.1f} µs", foreign <= 1)
+    told = f"{foreign:.1f} µs{_share(results, 'foreign', foreign, 'thread')}"
+    yield Row("call to another host", "≤ 1 µs", told, foreign <= 1)
     for scenario in ("chat", "chat-async"):
         yield _micros(results, scenario, on, "thread", 60, f"{_named(scenario)}, app's thread, journal included")
     for scenario in ("chat", "chat-async"):
@@ -116,7 +117,12 @@ def _added(results: Mapping[str, Any], scenario: str, name: str, figure: str) ->
 
 def _micros(results: Mapping[str, Any], scenario: str, name: str, figure: str, most: float, what: str) -> Row:
     value = _added(results, scenario, name, figure)
-    return Row(what, f"≤ {most:g} µs", f"{value:.1f} µs", value <= most)
+    return Row(what, f"≤ {most:g} µs", f"{value:.1f} µs{_share(results, scenario, value, figure)}", value <= most)
+
+
+def _share(results: Mapping[str, Any], scenario: str, micros: float, figure: str) -> str:
+    bare = median(turn[figure] for turn in results["turns"][scenario][_BARE]) / SCENARIOS[scenario].parts
+    return f" ({micros / 1e4 / bare:.1f} % of bare)"
 
 
 def _named(scenario: str) -> str:
