@@ -26,7 +26,8 @@ class Reading:
 
 def allowed(baseline: float, noise: float, *, crowded: bool = False) -> float:
     """Return the share that is no regression."""
-    return baseline + max(_TOLERANCE * max(baseline, 0.0), _TIMES_NOISE * noise, _CROWDED if crowded else _SMALL)
+    least = max(baseline, 0.0)  # what takes less than nothing was noise
+    return least + max(_TOLERANCE * least, _TIMES_NOISE * noise, _CROWDED if crowded else _SMALL)
 
 
 def judged(baseline: Mapping[str, float], readings: Mapping[str, Reading], *, crowded: bool = False) -> list[str]:

@@ -39,3 +39,8 @@ def test_a_case_that_the_baseline_does_not_know_is_told() -> None:
 def test_where_others_use_the_machine_only_as_much_again_as_bare_counts() -> None:
     assert judged(BASELINE, {"plain call": Reading(0.9, 0.01)}, crowded=True) == []
     assert len(judged(BASELINE, {"plain call": Reading(1.1, 0.01)}, crowded=True)) == 1
+
+
+def test_a_baseline_below_nothing_was_noise_and_is_taken_for_nothing() -> None:
+    assert judged({"other host": -0.05}, {"other host": Reading(0.02, 0.001)}) == []
+    assert len(judged({"other host": -0.05}, {"other host": Reading(0.04, 0.001)})) == 1
