@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import parse_qs
+from urllib.request import urlopen
 
 from payi_middleware.demo.provider import Provider
 from payi_middleware.service.accounts.records import RequestRecord
@@ -123,6 +125,16 @@ def assert_booked_once(ledger: Path, received: Mapping[Any, Iterable[str]], aske
         calls, cost = sums.get(row.user_id, (0, Decimal(0)))
         sums[row.user_id] = (calls + 1, cost + row.cost)
     assert totals == sums
+
+
+def let_arrive(ingest: Ingest) -> None:
+    """Have the service take in what ended processes have sent it: what is sent now comes after that.
+
+    Twice, as it may accept a connection of theirs and this one at once, and then read from either first.
+    """
+    for _ in range(2):
+        with suppress(HTTPError), urlopen(f"{ingest.url}/", timeout=60):
+            pass
 
 
 def sent_ids(ingest: Ingest) -> list[str]:

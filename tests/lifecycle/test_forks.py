@@ -12,7 +12,7 @@ import pytest
 from payi_middleware.demo.provider import Provider
 from tests.delivery.ingest_server import Ingest
 from tests.doors.asgi_server import run_python
-from tests.lifecycle.company import Stage, asked_of, assert_booked_once, booked, sent_ids
+from tests.lifecycle.company import Stage, asked_of, assert_booked_once, booked, let_arrive, sent_ids
 from tests.redis_server import REDIS_URL, need_redis
 
 
@@ -62,6 +62,7 @@ def test_what_children_could_not_deliver_is_adopted_by_the_next_and_sent_once(
 ) -> None:
     ingest.mode = 503
     told = theatre.play("forking:children_just_end", settings={**settings, "shutdown_timeout": 0.1}).told
+    let_arrive(ingest)
     ingest.mode = "ok"
     ingest.received.clear()
     theatre.adopt(settings)

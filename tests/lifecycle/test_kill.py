@@ -14,7 +14,7 @@ import pytest
 from payi_middleware.demo.provider import Provider
 from payi_middleware.journal import processes
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
-from tests.lifecycle.company import KILLED, Stage, asked_of, assert_booked_once, sent_ids
+from tests.lifecycle.company import KILLED, Stage, asked_of, assert_booked_once, let_arrive, sent_ids
 from tests.transport.serving import unused_port
 
 MOMENTS, AT_ONCE = int(os.environ.get("KILLS", "60")) // 4, 5
@@ -117,6 +117,7 @@ def test_of_several_processes_only_one_takes_over_what_another_has_left(
     ]
     outcomes = theatre.put_on(plays)
     received = {f"user-{number}": outcome.told for number, outcome in enumerate(outcomes)}
+    let_arrive(ingest)
     ingest.mode = "ok"
     ingest.received.clear()
     theatre.adopt(settings, processes=4)
