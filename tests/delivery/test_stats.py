@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from payi_middleware import Settings, flush, instrument, recorder
-from payi_middleware.delivery import stock
+from payi_middleware.delivery import gathering, stock
 from tests.delivery.backlogged import call
 from tests.delivery.counting import Counting, counting_server
 from tests.delivery.ingest_server import PAYI_KEY
@@ -66,6 +66,18 @@ def test_no_report_is_overlooked_or_counted_twice_while_it_moves_from_thread_to_
     counting.down = False
     assert flush(60)
     assert (meter.stats()["queued"], meter.stats()["delivered"]) == (0, 3000)
+
+
+def test_a_call_whose_result_nobody_waits_for_grows_older_before_it_is_read(
+    counted: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    meter = instrument(counted)
+    call(0)
+    until(lambda: meter.stats()["oldest_age"] > 0)
+    before = meter.stats()
+    until(lambda: meter.stats()["oldest_age"] > before["oldest_age"])
+    assert before["queued"] == 1
 
 
 def test_a_report_that_is_just_being_made_counts_as_waiting_and_grows_older(counted: Settings) -> None:

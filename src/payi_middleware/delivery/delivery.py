@@ -290,7 +290,8 @@ class Delivery:
         if self._dispatcher is None or self._pid != os.getpid():
             return None
         stock = self._dispatcher.stock
-        recorded = [*list(stock.outstanding.values()), stock.oldest_in_backlog, stock.reading]
+        beside = self._inbox.oldest  # first, as it goes from here to there
+        recorded = [beside, *list(stock.outstanding.values()), stock.oldest_in_backlog, stock.reading]
         oldest = min((moment for moment in recorded if moment is not None), default=None)
         if oldest is None:
             return 0.0 if self.queued else None  # it has just come

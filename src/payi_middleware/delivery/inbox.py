@@ -90,6 +90,13 @@ class Inbox(queue.SimpleQueue[Item]):
         """Whether something lies beside the queue."""
         return bool(self._beside)
 
+    @property
+    def oldest(self) -> float | None:
+        """When the first exchange that lies beside the queue was recorded, in seconds since 1970."""
+        with suppress(IndexError):
+            return self._beside[0].recorded
+        return None
+
     def hush(self, *, wanted: bool) -> None:
         """Have those who come next say nothing of it, as they are looked for anyway.
 
