@@ -62,9 +62,9 @@ def _opening(results: Results) -> Iterator[str]:
 
 Printed by `make bench` on {about["machine"]}; load {about["load"]:.1f} before it began.
 How quick it was: to read a small JSON object a hundred times took {pace * 1e6:.0f} µs in the median.
-Compare the figures of this page with each other, not with those of another machine or day: microseconds are the
-machine's, and shares of bare are less so. What each provider's streams cost to read is on [a page of its
-own](reading-benchmarks.md), and so is [what keeping and delivering reports costs](delivery-benchmarks.md).
+Compare the figures of this page with each other, not with those of another machine or day. What each provider's streams
+cost to read is on [a page of its own](reading-benchmarks.md), and so is [what keeping and delivering reports
+costs](delivery-benchmarks.md).
 
 ## Our targets
 

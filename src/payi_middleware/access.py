@@ -34,24 +34,25 @@ def result_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
         IngestTimeoutError: the result did not come in time; it may still come.
         IngestError: the report was not accepted.
     """
-    call = _known_call(response)
-    hurry()
+    call = _asked_call(response)
     wait((call,), timeout, patient=True)
     return call.fetch() if call.fetch is not None else _outcome(call, timeout)
 
 
 async def aresult_of(response: object, *, timeout: float = 5.0) -> XproxyResult:
     """Wait for Pay-i's result on a provider call; see `result_of`."""
-    call = _known_call(response)
-    hurry()
+    call = _asked_call(response)
     await await_settled((call,), timeout, patient=True)
     return await _on_a_thread(call.fetch) if call.fetch is not None else _outcome(call, timeout)
 
 
-def _known_call(response: object) -> Call:
+def _asked_call(response: object) -> Call:
+    """Return the call that a response is of, whose report is not to wait for others any more."""
     call = call_of(response)
     if call is None:
         raise LookupError(f"this {type(response).__name__} is no response of a provider call that was metered")
+    if not call.settled:
+        hurry()
     return call
 
 

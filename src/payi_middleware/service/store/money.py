@@ -64,8 +64,8 @@ def split(usd: Decimal) -> Amount:
 def join(micros: int, rest: int) -> Decimal:
     """Return the USD of stored integers, or of the sums of them, without trailing zeros."""
     amount = stored(micros, rest)
-    usd = Decimal(amount).scaleb(_QUANTUM_EXPONENT, _EXACT).normalize(_EXACT)
-    return usd if amount % _WHOLE else usd.quantize(_ONE, context=_EXACT)
+    usd = Decimal(amount).scaleb(_QUANTUM_EXPONENT, _EXACT)
+    return usd.normalize(_EXACT) if amount % _WHOLE else plain(usd)
 
 
 def plain(usd: Decimal) -> Decimal:
