@@ -72,8 +72,6 @@ def properties(name: str, value: Any) -> dict[str, str | None]:
 
 def tags(value: Any) -> list[str]:
     """Return request tags, each once."""
-    if value is None:
-        return []
     if not isinstance(value, list | tuple) or not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in value):
         raise invalid("request_tags must be a list of letters, digits, '_' and '-'", "invalid_tags")
     return list(dict.fromkeys(value))
@@ -81,8 +79,6 @@ def tags(value: Any) -> list[str]:
 
 def limit_ids(value: Any) -> list[str]:
     """Return limit ids, trimmed, without empty ones."""
-    if value is None:
-        return []
     if not isinstance(value, list | tuple) or not all(isinstance(limit_id, str) for limit_id in value):
         raise invalid("limit_ids must be a list of texts", "invalid_limit_ids")
     trimmed = (text("limit_ids", limit_id.strip(), "invalid_limit_ids", MAX_NAME) for limit_id in value)
