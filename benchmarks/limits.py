@@ -60,12 +60,12 @@ def checking(limit_ids: list[str]) -> Callable[[], float]:
 
 def known(meter: Meter, limit_ids: list[str]) -> None:
     """Have the meter know limits with room for any call, and the price of the model."""
-    budgets: Any = meter._gate.budgets
+    budgets: Any = meter._limiting.gate.budgets
     told = Told("a limit", True, money.roof(money.usd(10**18)), 0)
     budgets.prepare(limit_ids)
     for limit_id in limit_ids:
         budgets.learn(limit_id, told, monotonic() + 3_600)
-    costs: Any = meter._gate.costs
+    costs: Any = meter._limiting.gate.costs
     while costs.upper(("system.openai", "gpt-4o-mini"), BODY) > 0.001:
         time.sleep(0.05)
 

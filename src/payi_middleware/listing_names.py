@@ -41,11 +41,11 @@ _CATEGORIES = {
 }
 
 # https://docs.aws.amazon.com/bedrock/latest/userguide/geographic-cross-region-inference.html
-_REGION = re.compile(r"(?:us-gov|us|eu|apac|au|jp|ca|sa|in|global)\.(?=[^.]+\.)")
+_REGION = r"(?:us-gov|us|eu|apac|au|jp|ca|sa|in|global)\.(?=[^.]+\.)"
 _REGIONAL = "regional."
 """What the catalogue puts before a model of Bedrock that has another price in its global profile."""
 # Versions of a model that are not in the catalogue by their own name.
-_VERSION = re.compile(r"(?:-latest|@latest|@default|[-@]20\d\d-?\d\d-?\d\d|-preview-\d\d-\d\d\d\d)$")
+_VERSION = r"(?:-latest|@latest|@default|[-@]20\d\d-?\d\d-?\d\d|-preview-\d\d-\d\d\d\d)$"
 
 
 def provider_of(category: str) -> str:
@@ -87,7 +87,7 @@ def candidates(provider: str, resource: str, scope: str | None) -> Iterator[tupl
         name = resource.rpartition("/")[2].removeprefix("google.").removeprefix("anthropic.")
     elif provider == "aws":
         name = resource.rpartition("/")[2] if resource.startswith("arn:") else resource
-        region = _REGION.match(name)
+        region = re.match(_REGION, name)
         if region is None and _kind(scope) == "global":
             yield f"global.{name}", None
         elif region is not None:
@@ -97,7 +97,7 @@ def candidates(provider: str, resource: str, scope: str | None) -> Iterator[tupl
                 yield f"us.{name}", None
     yield name, None
     yield resource, None
-    if (shorter := _VERSION.sub("", name)) != name:
+    if (shorter := re.sub(_VERSION, "", name)) != name:
         yield shorter, f"{resource} is not in the price list: priced as {shorter}"
 
 

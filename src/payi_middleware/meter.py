@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,14 +13,11 @@ from . import metrics, neighbours, patching, recorder, sdk
 from .annotations import NOTHING, Annotations, ReportMode
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Presence, Sink, read_record
-from .destinations import destination_id, destination_of, limit_client, open_sink, require_ledger
+from .destinations import destination_id, destination_of, open_sink, require_ledger
 from .ending import at_end, at_end_of_child
 from .forks import ForkSafeLock
 from .journal import Home
-from .limits.control import Control
-from .limits.gate import Gate
-from .limits.redis_shares import RedisShares, check_redis
-from .limits.sources import Source
+from .limiting import Limiting
 from .observing import observe
 from .owner import Admission
 from .proxying.planning import Proxying, check_mode
@@ -53,9 +49,6 @@ class Meter:
         self._routes = settings.mode != "direct"
         self.tells_results: bool = settings.tells_results
         self.defaults: Annotations = settings.default_annotations()
-        self._control: Control | None = None
-        if settings.redis_url is not None:
-            check_redis(settings.redis_url.get_secret_value())
         self._hash_user = None if (key := settings.user_id_hmac_key) is None else user_hash(key.get_secret_value())
         if settings.enabled:
             check_mode(settings)
@@ -73,6 +66,7 @@ class Meter:
             queue_bytes=settings.queue_bytes,
             started=partial(at_end_of_child, _end),
         )
+        self._limiting = Limiting(settings, self._delivery.sink)
         self.deliver = self._delivery.put
         self.hurry = self._delivery.ask
 
@@ -85,7 +79,7 @@ class Meter:
 
     def admit(self, exchange: Exchange) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""
-        return self._gate.admit(exchange) if self._is_limited(exchange.annotations) else None
+        return self._limiting.gate.admit(exchange) if self._is_limited(exchange.annotations) else None
 
     def hinders(self, annotations: Annotations) -> bool:
         """Return whether calls that are annotated so may be limited, or may go through Pay-i's proxy."""
@@ -110,7 +104,7 @@ class Meter:
         if self.settings.enabled:
             self._delivery.open()
             if self.settings.limit_ids and self.settings.limits == "enforce":
-                self._gate.budgets.prepare(self.settings.limit_ids)
+                self._limiting.gate.budgets.prepare(self.settings.limit_ids)
 
     def refusing(self, scope: RequestScope) -> tuple[str, ...]:
         """Return the limits of a web request that would refuse its calls, as far as they are known by now.
@@ -118,7 +112,9 @@ class Meter:
         Who asks is not looked into: inner layers have yet to find out.
         """
         limit_ids = scope.annotations().limit_ids
-        return self._gate.budgets.refusing(limit_ids) if limit_ids and self.settings.limits == "enforce" else ()
+        return (
+            self._limiting.gate.budgets.refusing(limit_ids) if limit_ids and self.settings.limits == "enforce" else ()
+        )
 
     @property
     def presence(self) -> Presence:
@@ -148,15 +144,14 @@ class Meter:
             blocked (calls that a limit had no room for), estimated (calls whose cost was estimated, and is known now)
             and estimate_error (by how much they were off, a mean fraction of the cost; None if there was none).
         """
-        delivery, control = self._delivery, self._control
-        control = control if control and control.pid == os.getpid() else None  # a forked child has made no calls yet
+        delivery, gate = self._delivery, self._limiting.made
         return {
             **asdict(delivery.counters),
             "queued": delivery.queued,
             "oldest_age": delivery.oldest_age,
-            "blocked": 0 if control is None else control.gate.budgets.refused,
-            "estimated": 0 if control is None else control.gate.costs.accuracy.count,
-            "estimate_error": None if control is None else control.gate.costs.accuracy.error,
+            "blocked": 0 if gate is None else gate.budgets.refused,
+            "estimated": 0 if gate is None else gate.costs.accuracy.count,
+            "estimate_error": None if gate is None else gate.costs.accuracy.error,
         }
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -177,49 +172,12 @@ class Meter:
             False if the time ran out and reports were given up.
         """
         closed = self._delivery.close(self.settings.shutdown_timeout if timeout is None else timeout)
-        control, self._control = self._control, None
-        if control is not None:
-            control.close()
+        self._limiting.close()
         return closed
-
-    # --- limits -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _gate(self) -> Gate:
-        control = self._control
-        if control is None or control.pid != os.getpid():
-            control = self._make_control()
-        return control.gate
-
-    def _make_control(self) -> Control:
-        settings = self.settings
-        with _lock:
-            if self._control is None or self._control.pid != os.getpid():
-                self._control = Control(
-                    source=self._limit_source,
-                    shares=None if settings.redis_url is None else self._open_shares,
-                    owns_source=settings.ingest_url is not None,
-                    patience=settings.limit_wait,
-                    on_limit=settings.on_limit,
-                )
-            return self._control
 
     def _learn(self, exchange: Exchange) -> None:
         if exchange.limited:
-            self._gate.learn(exchange)
-
-    def _limit_source(self) -> Source:
-        settings = self.settings
-        if settings.ingest_url is None:
-            sink = self._delivery.sink()
-            assert isinstance(sink, Source)
-            return sink
-        return limit_client(settings)
-
-    def _open_shares(self) -> RedisShares:
-        url = self.settings.redis_url
-        assert url is not None
-        return RedisShares(url.get_secret_value(), destination_id(self.settings))
+            self._limiting.gate.learn(exchange)
 
     # --- on the delivering threads ----------------------------------------------------------------------------------
 
@@ -238,7 +196,7 @@ class Meter:
             fallback_id=exchange.fallback_id,
         )
         if exchange.wanted:
-            self._gate.expect_result(exchange, report)
+            self._limiting.gate.expect_result(exchange, report)
         return report
 
     def _read_record(self, record: bytes) -> tuple[Report, float] | None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from pydantic_core import to_json
@@ -52,8 +52,7 @@ class Timing:
         return self.started + timedelta(milliseconds=self.end_to_end_ms or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The prompt and the answer as they went over the wire; sent only where the app asked for it."""
 
     request: str | None = None

@@ -7,7 +7,6 @@ Headers: https://docs.pay-i.com/docs/list-of-all-supported-headers
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .headers import API_KEY_HEADER, proxy_headers
@@ -41,8 +40,7 @@ class Asked(NamedTuple):
         return f"{self.scheme}://{self.authority}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The URL that a call is sent to instead, and the headers that are added to it."""
 
     url: str

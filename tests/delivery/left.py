@@ -7,7 +7,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from payi_middleware import Settings
-from payi_middleware.journal import BacklogError, DeadLetter, dead_letters, processes
+from payi_middleware.journal import BacklogError, DeadLetter
+from payi_middleware.journal.inspection import dead_letters, processes
 
 
 def databases(settings: Settings) -> list[Path]:

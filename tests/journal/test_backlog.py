@@ -10,16 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from payi_middleware.journal import (
-    Backlog,
-    BacklogError,
-    Counts,
-    DeadLetter,
-    Row,
-    dead_letters,
-    pending_rows,
-    retry_dead_letters,
-)
+from payi_middleware.journal import Backlog, BacklogError, Counts, DeadLetter, Row
+from payi_middleware.journal.inspection import dead_letters, pending_rows, retry_dead_letters
 from tests.journal.company import MOST, child, everything, letter, report
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from payi_middleware.journal import Backlog, BacklogError, BacklogFullError, Counts, dead_letters
+from payi_middleware.journal import Backlog, BacklogError, BacklogFullError, Counts
+from payi_middleware.journal.inspection import dead_letters
 from tests.journal.company import MOST, child, everything, letter, report
 
 PAGE = 4096

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.journal import Backlog, BacklogError, DeadLetter, Home, Row, dead_letters
+from payi_middleware.journal import Backlog, BacklogError, DeadLetter, Home, Row
+from payi_middleware.journal.inspection import dead_letters
 from tests.journal.acts import item
 from tests.journal.company import MOST, child, files, leave_behind, stored
 

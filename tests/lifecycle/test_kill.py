@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from payi_middleware.demo.provider import Provider
-from payi_middleware.journal import processes
+from payi_middleware.journal.inspection import processes
 from tests.delivery.ingest_server import PAYI_KEY, Ingest, ingest_server
 from tests.lifecycle.company import KILLED, Stage, asked_of, assert_booked_once, let_arrive, sent_ids
 from tests.transport.serving import unused_port

@@ -287,7 +287,8 @@ def test_an_encoding_that_is_unknown_is_named() -> None:
 
 
 def test_an_encoding_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "brotli", decoding._optional("a_module_that_nobody_has"))
+    missing = decoding._optional("a_module_that_nobody_has")
+    monkeypatch.setattr(decoding, "_optional", lambda name: missing)
     answer, _, _ = play(CHAT, JSON | {"content-encoding": "br"}, brotli.compress(CHAT_BODY))
     assert answer.notes == {"system.usage.missing": "content encoding br cannot be decoded here"}
 

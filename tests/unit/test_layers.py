@@ -61,6 +61,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "ending",
         "metrics",
         "destinations",
+        "limiting",
         "meter",
         "access",
     ),
@@ -189,6 +190,16 @@ HEAVY = [
     f"{PACKAGE}.providers.anthropic",
     f"{PACKAGE}.providers.gemini",
     f"{PACKAGE}.providers.bedrock_invoke",
+    f"{PACKAGE}.providers.cohere",
+    f"{PACKAGE}.providers.mistral",
+    f"{PACKAGE}.providers.ollama",
+    f"{PACKAGE}.providers.watsonx",
+    "brotli",
+    "zstandard",
+    "opentelemetry.baggage",
+    f"{PACKAGE}.identity.tokens",
+    f"{PACKAGE}.journal.inspection",
+    f"{PACKAGE}.limits.gate",
 ]
 
 

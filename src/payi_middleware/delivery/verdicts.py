@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from time import time
+from typing import NamedTuple
 
 from payi_middleware.exceptions import IngestError, IngestRefusedError
 from payi_middleware.journal import DeadLetter, Row
@@ -20,8 +20,7 @@ _MOST_BROKEN = 4 * MOST_ATTEMPTS
 _BLOCK_REFUSED = "blocking_limit_not_allowed"
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """A report is sent again.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NamedTuple
 
 from payi_middleware.courtesy import considerately
 from payi_middleware.exceptions import IngestError
@@ -33,8 +34,7 @@ class Opening:
     """A request to get the sink ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nudge:
+class Nudge(NamedTuple):
     """Word that exchanges lie beside the queue.
 
     Args:
@@ -46,11 +46,11 @@ class Nudge:
     at_once: bool = False
 
 
-@dataclass(slots=True)
 class Stop:
     """A request to end."""
 
-    done: threading.Event = field(default_factory=threading.Event)
+    def __init__(self) -> None:
+        self.done = threading.Event()
 
 
 class Barrier:
@@ -66,7 +66,7 @@ class Barrier:
         self.row = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Pending:
     """A report in memory, and the call that it is of.
 
@@ -102,7 +102,7 @@ class Pending:
         self.exchange.call.settle(result, error)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Job:
     """What a sender is to do: deliver reports from memory, or from the backlog.
 
@@ -139,8 +139,7 @@ class Job:
         return [one.report.encoded() for one in considerately(self.pending)] or [row.item for row in self.rows]
 
 
-@dataclass(slots=True)
-class Done:
+class Done(NamedTuple):
     """What became of a job."""
 
     job: Job

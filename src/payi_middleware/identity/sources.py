@@ -130,16 +130,16 @@ class Session:
         return Annotations(session_id=session_id, user_id=user_id, account_name=account)
 
 
-_PARAMETER = re.compile(r"\(\?P<(\w+)>[^)]*\)|<(?:[^<>]*:)?(\w+)>|\{(\w+)(?::[^{}]*)?\}")
+_PARAMETER = r"\(\?P<(\w+)>[^)]*\)|<(?:[^<>]*:)?(\w+)>|\{(\w+)(?::[^{}]*)?\}"
 """A parameter of Django's `re_path`, of Flask and Django, of Starlette."""
 
-_OTHER = re.compile(r"[^A-Za-z0-9._-]+")
+_OTHER = r"[^A-Za-z0-9._-]+"
 
 
 def use_case_name(route: str) -> str:
     """Write a route's template as a use case name: `/chat/{id}` is `chat.id`, `/` is `root`; cut at 64 characters."""
-    plain = _PARAMETER.sub(lambda found: "".join(filter(None, found.groups())), route)
-    return _OTHER.sub(".", plain).strip(".")[:64].rstrip(".") or "root"
+    plain = re.sub(_PARAMETER, lambda found: "".join(filter(None, found.groups())), route)
+    return re.sub(_OTHER, ".", plain).strip(".")[:64].rstrip(".") or "root"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,10 @@
-"""Reports that survive the process: a spool for the moment, a backlog for the hour, dead letters for people."""
+"""Reports that survive the process: a spool for the moment, a backlog for the hour, dead letters for people.
+
+What people look at them with is in `inspection`, which no app needs.
+"""
 
 from .backlog import Backlog, BacklogError, BacklogFullError
 from .home import Home
-from .inspection import (
-    Process,
-    dead_letters,
-    destinations,
-    pending_rows,
-    processes,
-    retry_dead_letters,
-    set_aside,
-    take_out,
-)
 from .rows import Counts, DeadLetter, Row
 from .spool import Spool, Ticket
 
@@ -22,15 +15,7 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "Home",
-    "Process",
     "Row",
     "Spool",
     "Ticket",
-    "dead_letters",
-    "destinations",
-    "pending_rows",
-    "processes",
-    "retry_dead_letters",
-    "set_aside",
-    "take_out",
 ]

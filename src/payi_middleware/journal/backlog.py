@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from time import time
 
@@ -214,7 +213,7 @@ class Backlog:
             (owed,) = self._connection.execute(up_to, (self._owed_up_to,)).fetchone()
             oldest = self.take(1)
             left = counts.pending - owed - len(self._owed)
-            return replace(counts, pending=left, oldest=oldest[0].recorded if oldest else None)
+            return counts._replace(pending=left, oldest=oldest[0].recorded if oldest else None)
 
     @property
     def last_id(self) -> int:

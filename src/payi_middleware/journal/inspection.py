@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from .backlog import BacklogError, counted, is_made, reading, remove, translated
 from .home import DESTINATION, is_own
@@ -34,8 +33,7 @@ _BLOCK = 512
 Stored = TypeVar("Stored")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """The files of one process.
 
     Args:

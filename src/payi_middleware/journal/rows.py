@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import time
+from typing import NamedTuple
 
 __all__ = ["COLUMNS", "DEAD_COLUMNS", "Counts", "DamagedError", "DeadLetter", "Row", "letter_of", "row_of"]
 
@@ -44,8 +45,7 @@ class Row:
         return self.item, module, self.content, self.recorded, self.attempts
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """One report that the service refused for good, when, and the service's HTTP status, code and message."""
 
     row: Row
@@ -60,8 +60,7 @@ class DeadLetter:
         return (*self.row.values, self.refused, self.status, _storable(self.code), _storable(self.message))
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """What is in a file; `oldest` is when the oldest pending report was recorded, seconds since 1970."""
 
     pending: int = 0

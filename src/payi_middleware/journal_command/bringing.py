@@ -8,14 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from payi_middleware.destinations import destination_id, destination_of
-from payi_middleware.journal import (
-    Home,
-    Process,
-    dead_letters,
-    pending_rows,
-    retry_dead_letters,
-    take_out,
-)
+from payi_middleware.journal import Home
+from payi_middleware.journal.inspection import Process, dead_letters, pending_rows, retry_dead_letters, take_out
 from payi_middleware.settings import Settings
 
 __all__ = ["Own", "locked"]

@@ -9,16 +9,8 @@ from pathlib import Path
 
 from payi_middleware.delivery import read_record
 from payi_middleware.exceptions import PayiError
-from payi_middleware.journal import (
-    BacklogError,
-    Counts,
-    DeadLetter,
-    Process,
-    dead_letters,
-    destinations,
-    processes,
-    set_aside,
-)
+from payi_middleware.journal import BacklogError, Counts, DeadLetter
+from payi_middleware.journal.inspection import Process, dead_letters, destinations, processes, set_aside
 
 __all__ = ["JournalError", "Letter", "State", "chosen_processes", "letters", "look", "unreadable_files"]
 

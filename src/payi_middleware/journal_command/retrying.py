@@ -12,7 +12,8 @@ from time import monotonic
 
 from payi_middleware.destinations import destination_of
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.journal import BacklogError, Process, retry_dead_letters
+from payi_middleware.journal import BacklogError
+from payi_middleware.journal.inspection import Process, retry_dead_letters
 from payi_middleware.meter import Meter
 from payi_middleware.settings import Settings
 

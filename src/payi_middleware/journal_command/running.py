@@ -14,7 +14,8 @@ from time import time
 from typing import BinaryIO
 
 from payi_middleware.exceptions import ConfigurationError
-from payi_middleware.journal import BacklogError, Process, pending_rows
+from payi_middleware.journal import BacklogError
+from payi_middleware.journal.inspection import Process, pending_rows
 from payi_middleware.settings import Settings
 
 from .looking import JournalError, chosen_processes, letters, look, unreadable_files

@@ -7,10 +7,9 @@ it did cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from payi_middleware.granting import Asked
 
@@ -27,8 +26,7 @@ _STALE = 30.0
 """Seconds after which what is known of a limit is asked for anew before a call goes out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What the service says of a limit. Amounts are in quanta.
 
     Args:
@@ -45,8 +43,7 @@ class Told:
     left: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LimitView:
+class LimitView(NamedTuple):
     """A limit, as `on_limit` is shown it.
 
     Args:
@@ -210,4 +207,4 @@ class Budget:
         """Let calls pass for a while: the service cannot be asked. What is known of the limit still holds."""
         self.forgiven_until = monotonic() + _FORGIVEN
         if self.told is not None and self.told.granted is not None:  # nobody shares it out at present
-            self.told = replace(self.told, granted=None)
+            self.told = self.told._replace(granted=None)

@@ -23,7 +23,7 @@ _UNSAID_OUTPUT = 1_000
 _UNKNOWN_COST = Decimal("0.01")
 """USD that a call of an unknown model is taken to cost until one has been answered."""
 _ENDS = 4_096
-_MOST_TOKENS = re.compile(
+_MOST_TOKENS = (
     rb'"(?:max_tokens|max_completion_tokens|max_output_tokens|maxOutputTokens|maxTokens|max_gen_len|max_new_tokens'
     rb'|num_predict|maxTokenCount|max_tokens_to_sample)"\s*:\s*(\d{1,8})'
 )
@@ -49,7 +49,7 @@ def output_asked(body: bytes | None) -> int | None:
     if not body:
         return None
     ends = body if len(body) <= 2 * _ENDS else body[:_ENDS] + b"\0" + body[-_ENDS:]
-    told = [int(number) for number in _MOST_TOKENS.findall(ends)]
+    told = [int(number) for number in re.findall(_MOST_TOKENS, ends)]
     return max(told) if told else None
 
 

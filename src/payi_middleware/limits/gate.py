@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple
 
 from payi_middleware.annotations import Annotations
 from payi_middleware.calls import Call
@@ -27,8 +27,7 @@ _OUT = 20_000
 """Calls under way, or not delivered yet, whose reservations are kept singly."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitedCall:
+class LimitedCall(NamedTuple):
     """A call whose limit is running out, as `on_limit` is shown it.
 
     Args:

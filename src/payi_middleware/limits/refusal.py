@@ -7,7 +7,7 @@ again: https://docs.pay-i.com/docs/handling-errors
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from payi_middleware.results import LimitState, XproxyResult
 
@@ -19,8 +19,7 @@ BLOCKED_PROPERTY = "system.blocked_limit_ids"
 """The property of a report that names the limits, with commas between them, which its call was refused for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a call does not go out: the limits that have no room for it."""
 
     limit_ids: tuple[str, ...]

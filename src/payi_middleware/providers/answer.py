@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .usage import Usage
 
@@ -13,8 +15,7 @@ MISSING = "system.usage.missing"
 PARTIAL = "system.usage.partial"
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
+class FunctionCall(NamedTuple):
     """Name one tool of the app that the model calls; `arguments` is JSON text, None where it was too long to keep."""
 
     name: str
@@ -45,8 +46,7 @@ class Answer:
     inference: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Hold what a request body says: the model that it asks for, and whether it asks for a stream.
 
     `notes` are Pay-i request properties.
@@ -54,4 +54,4 @@ class Asked:
 
     model: str | None = None
     stream: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = MappingProxyType({})

@@ -17,9 +17,8 @@ from .family import Kept, calls, without_usage
 from .match import Match
 from .values import count, error_of, loads, mapping, rows, text
 from .wire import EVENT_LIMIT, each_event, shorten
-from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE", "Cohere"]
+__all__ = ["Cohere"]
 
 _EVENT_LIMIT = 16_384
 _KIND = re.compile(
@@ -29,10 +28,6 @@ _KIND = re.compile(
 _FINISHED = re.compile(rb'"is_finished"\s*:\s*true')
 _VISIBLE = re.compile(rb'"text"\s*:\s*"[^"]|"tool-call|"tool_calls"\s*:\s*\[\s*\{')
 _HIDDEN = re.compile(rb'"thinking"\s*:\s*"[^"]|"tool-plan-delta"')
-_APIS = frozenset({"chat", "generate", "embed", "rerank"})
-_REPEATING = frozenset({("v1", "chat"), ("v1", "generate"), ("v2", "generate"), ("v1", "rerank"), ("v2", "rerank")})
-"""With the prompt, the history or the documents in the answer; embeddings have the texts, and are too long to be read
-before the app has them."""
 
 
 class Cohere:
@@ -151,25 +146,3 @@ def _called(body: dict[str, Any]) -> list[tuple[str, object]]:
         if name := text(function.get("name")):
             found.append((name, function.get("arguments", function.get("parameters"))))
     return found
-
-
-def _recognise(target: Target) -> Found | None:
-    # Gateways have the vendor in their paths: https://developers.cloudflare.com/ai-gateway/usage/providers/cohere/
-    named = "cohere" in target.segments[:-2] or target.headers.get("x-fern-sdk-name") == "cohere"
-    version, own = target.before, target.at("cohere") or named
-    if not own or version not in ("v1", "v2") or target.word not in _APIS:
-        return None
-    return Found(f"cohere.{version}.{target.word}")
-
-
-WIRE = Wire(
-    name="cohere",
-    category="cohere",
-    words=_APIS,
-    recognise=_recognise,
-    formats={
-        f"cohere.{version}.{api}": Format(Cohere, framing="objects", repeats=(version, api) in _REPEATING)
-        for version in ("v1", "v2")
-        for api in sorted(_APIS)
-    },
-)

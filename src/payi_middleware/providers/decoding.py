@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any
+
+from payi_middleware.forks import uncut
 
 __all__ = ["Decode", "UndecodableError", "decoder_for"]
 
@@ -20,14 +24,12 @@ _ZSTD_SLICE = 64
 Decode = Callable[[bytes], Iterator[bytes]]
 
 
+@cache
 def _optional(name: str) -> Any:
-    try:
+    """Import a library with the first answer that needs it: few are compressed with anything but gzip."""
+    with suppress(ImportError), uncut:  # the child of a fork would wait for ever for what another thread is importing
         return import_module(name)
-    except ImportError:
-        return None
-
-
-brotli, zstandard = _optional("brotli"), _optional("zstandard")
+    return None
 
 
 class UndecodableError(Exception):
@@ -62,11 +64,11 @@ def _single(name: str) -> Decode:
         return _Zlib(lambda _: zlib.MAX_WBITS | 16, needs=1)
     if name == "deflate":
         return _Zlib(_deflate_bits, needs=2)
-    if name == "br" and hasattr(brotli, "Decompressor") and hasattr(brotli.Decompressor, "can_accept_more_data"):
+    if name == "br" and hasattr(getattr(_optional("brotli"), "Decompressor", None), "can_accept_more_data"):
         # Older than 1.2 it has no limit for its output, and one kilobyte can inflate to gigabytes.
-        return _Brotli()
-    if name == "zstd" and zstandard is not None:
-        return _Zstd()
+        return _Brotli(_optional("brotli"))
+    if name == "zstd" and (zstandard := _optional("zstandard")) is not None:
+        return _Zstd(zstandard)
     raise UndecodableError(f"content encoding {name[:32]} cannot be decoded here")
 
 
@@ -110,8 +112,9 @@ class _Zlib:
 
 
 class _Brotli:
-    def __init__(self) -> None:
-        self._inner: Any = brotli.Decompressor()
+    def __init__(self, library: Any) -> None:
+        self._error = library.error
+        self._inner: Any = library.Decompressor()
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
         data = chunk
@@ -119,12 +122,13 @@ class _Brotli:
             while piece := self._inner.process(data, output_buffer_limit=PIECE):
                 yield piece
                 data = b""
-        except brotli.error as exc:
+        except self._error as exc:
             raise UndecodableError("corrupt compressed body") from exc
 
 
 class _Zstd:
-    def __init__(self) -> None:
+    def __init__(self, library: Any) -> None:
+        self._library = library
         self._inner: Any = None
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
@@ -132,10 +136,10 @@ class _Zstd:
             data = chunk[start : start + _ZSTD_SLICE]
             while data:
                 if self._inner is None:
-                    self._inner = zstandard.ZstdDecompressor(max_window_size=2**23).decompressobj()
+                    self._inner = self._library.ZstdDecompressor(max_window_size=2**23).decompressobj()
                 try:
                     piece = self._inner.decompress(data)
-                except zstandard.ZstdError as exc:
+                except self._library.ZstdError as exc:
                     raise UndecodableError("corrupt compressed body") from exc
                 if piece:
                     yield piece

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from .huggingface import AT_ROOT
@@ -81,8 +81,7 @@ class _Noting(Mapping[str, str]):
         return len(self._headers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """What a request was recognised as, by which headers and with which custom hosts."""
 
     custom: Custom

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Match"]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """Name what a request is: the wire format `api`, Pay-i's `category`, and the `provider` (a row's name).
 
     `resource_from` is "request" or "response": which of the two models names Pay-i's resource. `model_from_path` is the

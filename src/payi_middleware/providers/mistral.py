@@ -17,9 +17,8 @@ from .one_body import OneBody
 from .usage import Usage
 from .values import count, error_of, loads, mapping, rows, text
 from .wire import each_event, shorten
-from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE", "MistralConversations", "MistralOCR"]
+__all__ = ["MistralConversations", "MistralOCR"]
 
 _EVENT_LIMIT = 16_384
 _KIND = re.compile(
@@ -149,21 +148,3 @@ def _usage(told: dict[str, Any]) -> Usage | None:
         web_search_requests=sum(n for name, n in used.items() if name in _SEARCHES) or None,
         counts={name[:64]: {"output": n} for name, n in used.items() if name not in _SEARCHES},
     )
-
-
-def _recognise(target: Target) -> Found | None:
-    if not target.at("mistral") and "mistral" not in target.headers.get("user-agent", ""):
-        return None
-    if target.word == "ocr":
-        return Found("mistral.ocr")
-    return Found("mistral.conversations") if "conversations" in target.segments[-3:] else None
-
-
-WIRE = Wire(
-    name="mistral",
-    category="mistral",
-    words=frozenset({"ocr", "conversations", "restart"}),
-    recognise=_recognise,
-    formats={"mistral.ocr": Format(MistralOCR), "mistral.conversations": Format(MistralConversations)},
-    starts=("conv_",),
-)

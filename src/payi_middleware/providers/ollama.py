@@ -15,9 +15,8 @@ from .match import Match
 from .usage import Usage
 from .values import count, error_of, loads, mapping, rows, text
 from .wire import each_event, shorten
-from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE", "Ollama"]
+__all__ = ["Ollama"]
 
 _EVENT_LIMIT = 16_384
 _LAST_LIMIT = 65_536  # generate ends with the whole context as numbers
@@ -29,7 +28,6 @@ _COUNT = {
     name: re.compile(rb'"%s"\s*:\s*(\d{1,16})\b' % name.encode())
     for name in ("prompt_eval_count", "prompt_eval_cached_count", "eval_count")
 }
-_PORT = 11434
 
 
 class Ollama:
@@ -123,18 +121,3 @@ def _usage(told: dict[str, Any]) -> Usage | None:
 def _called(told: dict[str, Any]) -> list[tuple[str, object]]:
     functions = [mapping(call.get("function")) for call in rows(mapping(told.get("message")).get("tool_calls"))]
     return [(name, function.get("arguments")) for function in functions if (name := text(function.get("name")))]
-
-
-def _recognise(target: Target) -> Found | None:
-    """Return the api of `/api/chat` and its like; the path alone is any app's, so that more must speak for Ollama."""
-    known = target.at("ollama") or target.port == _PORT or target.headers.get("user-agent", "").startswith("ollama-")
-    return Found(f"ollama.{target.word}") if known and target.before == "api" else None
-
-
-WIRE = Wire(
-    name="ollama",
-    category="ollama",
-    words=frozenset({"chat", "generate", "embed", "embeddings"}),
-    recognise=_recognise,
-    formats={f"ollama.{api}": Format(Ollama, framing="objects") for api in ("chat", "generate", "embed", "embeddings")},
-)

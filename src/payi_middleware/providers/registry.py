@@ -13,17 +13,17 @@ from . import (
     alephalpha,
     anthropic_wire,
     bedrock_wire,
-    cohere,
+    cohere_wire,
     deepgram,
     google_wire,
     huggingface,
-    mistral,
-    ollama,
+    mistral_wire,
+    ollama_wire,
     openai_wire,
     replicate,
     sagemaker_wire,
     voyage,
-    watsonx,
+    watsonx_wire,
 )
 from .rows import ROWS, Row
 from .wiring import Format, Wire
@@ -35,16 +35,16 @@ _OPENAI, _ANTHROPIC = openai_wire.WIRE, anthropic_wire.WIRE
 _OTHERS = (
     alephalpha.WIRE,
     bedrock_wire.WIRE,
-    cohere.WIRE,
+    cohere_wire.WIRE,
     deepgram.WIRE,
     google_wire.WIRE,
     huggingface.WIRE,
-    mistral.WIRE,
-    ollama.WIRE,
+    mistral_wire.WIRE,
+    ollama_wire.WIRE,
     replicate.WIRE,
     sagemaker_wire.WIRE,
     voyage.WIRE,
-    watsonx.WIRE,
+    watsonx_wire.WIRE,
 )
 
 # The first that recognises a request has it: those that know their calls by name come before those that guess.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ROWS", "Row"]
 
@@ -16,8 +16,7 @@ _CHAT = ("openai.chat",)
 _CHAT_AND_PROMPTS = ("openai.chat", "openai.completions")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Describe one provider; a host that starts with `*.` or has a `*` within stands for all hosts of that form.
 
     `anthropic_category` is the category of its Anthropic-shaped calls, `plain_chat` whether its path for

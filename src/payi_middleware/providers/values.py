@@ -16,7 +16,6 @@ _MOST = 2**53  # above it JSON numbers are no longer exact, and no provider coun
 _DIGITS = 16
 _STRING = rb'"%s"\s*:\s*"((?:[^"\\]|\\.){1,512})"'
 _NAMES = ("id", "model", "status", "service_tier", "responseId", "modelVersion")  # the last two are Gemini's
-_FIRST = {name: re.compile(_STRING % name.encode()) for name in _NAMES}
 _USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(?=\{)')
 # Providers echo a key that they refuse, some in the clear.
 _SECRET = re.compile(r"(?i)(\bkey(?: provided)?[:=]\s*)\S+|\b(?:sk|pk|gsk|xai|pplx|hf|nvapi)[-_][\w*-]{8,}")
@@ -51,8 +50,8 @@ def carve(data: bytes) -> dict[str, Any]:
     and `model` count, and the last `usage` (Gemini: `usageMetadata`): that is where every known provider puts them.
     """
     found: dict[str, Any] = {}
-    for name, pattern in _FIRST.items():
-        if match := pattern.search(data):
+    for name in _NAMES:
+        if match := re.search(_STRING % name.encode(), data):
             found[name] = match[1].decode("utf-8", "replace")
     last = None
     for match in _USAGE.finditer(data):

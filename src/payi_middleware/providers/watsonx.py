@@ -13,29 +13,16 @@ from typing import Any
 from .answer import PARTIAL, Answer
 from .family import without_usage
 from .match import Match
-from .openai_wire import chat
-from .rows import Row
 from .usage import Usage
 from .values import count, error_of, loads, rows, text
 from .wire import each_event, shorten
-from .wiring import Format, Found, Target, Wire
 
-__all__ = ["WIRE", "Watsonx"]
+__all__ = ["Watsonx"]
 
 _EVENT_LIMIT = 16_384
 _ASKED = re.compile(rb'"input_token_count"\s*:\s*([1-9]\d{0,15})\b')
 _TEXT = re.compile(rb'"generated_text"\s*:\s*"[^"]')
 _UNFINISHED = re.compile(rb'"stop_reason"\s*:\s*"not_finished"', re.IGNORECASE)
-_APIS = {
-    "generation": "watsonx.generate",
-    "generation_stream": "watsonx.generate",
-    "text": "watsonx.generate",  # .../generation/text, the path of the beta
-    "text_stream": "watsonx.generate",
-    "chat": "watsonx.chat",
-    "chat_stream": "watsonx.chat",
-    "embeddings": "watsonx.embeddings",
-    "rerank": "watsonx.rerank",
-}
 
 
 class Watsonx:
@@ -136,35 +123,3 @@ def _sum(results: list[dict[str, Any]], name: str) -> int | None:
 def _usage(asked: int | None, results: list[dict[str, Any]]) -> Usage | None:
     answered = _sum(results, "generated_token_count")
     return None if asked is None and answered is None else Usage(input_tokens=asked, output_tokens=answered)
-
-
-def _recognise(target: Target) -> Found | None:
-    segments = target.segments
-    if segments[0] != "ml" or len(segments) < 4 or not {"text", "generation"}.intersection(segments[2:]):
-        return None
-    if target.word in ("text", "text_stream") and target.before != "generation":
-        return None
-    model = segments[3] if segments[2] == "deployments" else None
-    return Found(_APIS[target.word], model)
-
-
-WIRE = Wire(
-    name="watsonx",
-    category="watsonx",
-    words=frozenset(_APIS),
-    recognise=_recognise,
-    formats={
-        "watsonx.generate": Format(Watsonx),
-        "watsonx.chat": Format(chat),
-        "watsonx.embeddings": Format(Watsonx),
-        "watsonx.rerank": Format(Watsonx, repeats=True),
-    },
-    rows=(
-        Row(
-            "watsonx",
-            "watsonx",
-            ("*.ml.cloud.ibm.com", "*.aws.wxai.ibm.com"),
-            "https://cloud.ibm.com/apidocs/watsonx-ai",
-        ),
-    ),
-)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .first_use import Making
 from .rows import Row
@@ -17,8 +16,7 @@ array of JSON objects ("objects"). A file of JSON lines, whatever its content ty
 kept. Amazon's event streams are told by their first byte and audio by its content type, whatever the format."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One request, as far as it matters for what it is.
 
     `segments` are the parts of its path that are not empty (at least one), `word` is the last of them, of which only
@@ -46,8 +44,7 @@ class Target:
         return self.row is not None and self.row.name in providers
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Name what a request is: the `api`, the model that its path names, and whether its body may be other than JSON.
 
     `publisher` is whose model it is, where Pay-i's resource is to say that (see `Match.resource`). `notes` are Pay-i
@@ -61,8 +58,7 @@ class Found:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """Say who reads the answers of an api, made per exchange of its match and the response's headers.
 
     `fetched` says that the request only picks up what another one began, so that its failure is no failed inference.
@@ -77,8 +73,7 @@ class Format:
     repeats: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """Describe a group of wire formats.
 
     Args:
@@ -101,5 +96,5 @@ class Wire:
     formats: Mapping[str, Format]
     rows: tuple[Row, ...] = ()
     starts: tuple[str, ...] = ()
-    fetched: Callable[[Target], Found | None] | None = field(default=None)
+    fetched: Callable[[Target], Found | None] | None = None
     parents: frozenset[str] = frozenset()

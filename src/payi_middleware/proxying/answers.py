@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .members import ERROR, RESULT, Member, last, members_of, without
 
@@ -17,8 +16,7 @@ _OWN = frozenset({"statusCode", "message", ERROR, RESULT})
 _UNAVAILABLE = 503
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One JSON text, read.
 
     Args:
