@@ -46,7 +46,7 @@ def _inserts(ledger: Ledger, count: int) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize(("count", "statements"), [(1, 1), (2, 1), (3, 2), (32, 1), (47, 5), (100, 4)])
+@pytest.mark.parametrize(("count", "statements"), [(1, 1), (2, 1), (3, 2), (32, 1), (47, 5), (100, 3)])
 def test_the_requests_of_a_transaction_are_inserted_by_few_statements_and_each_as_it_came(
     tmp_path: Path, count: int, statements: int
 ) -> None:
@@ -58,6 +58,39 @@ def test_the_requests_of_a_transaction_are_inserted_by_few_statements_and_each_a
         row = stored[item["provider_response_id"]]
         assert row.input_tokens == item["units"]["text"]
         assert row.properties == item["properties"]
+
+
+def test_what_only_some_requests_of_a_transaction_have_is_stored_of_those_and_of_no_others(tmp_path: Path) -> None:
+    items = _items(5)
+    items[3] |= {"user_id": "alice", "request_tags": ["a"], "end_to_end_latency_ms": 0}
+    with Ledger(tmp_path / "payi.db") as ledger:
+        ledger.ingest_bulk(items)
+        stored = {row.provider_response_id: row for row in ledger.requests()}
+    told = {name: (row.user_id, row.request_tags, row.end_to_end_latency_ms) for name, row in sorted(stored.items())}
+    nothing = (None, [], None)
+    assert told == {
+        "response-0": nothing,
+        "response-1": nothing,
+        "response-2": nothing,
+        "response-3": ("alice", ["a"], 0),
+        "response-4": nothing,
+    }
+
+
+def test_the_driver_is_given_nothing_that_it_would_look_for_an_adapter_of(tmp_path: Path) -> None:
+    given: set[type] = set()
+
+    def note(_connection: Any, _cursor: Any, _statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        assert not many
+        given.update(map(type, parameters))
+
+    with Ledger(tmp_path / "payi.db") as ledger:
+        ledger.ingest_bulk(_items(3))
+        engine = ledger._store._writer
+        event.listen(engine, "before_cursor_execute", note)
+        ledger.ingest_bulk(_items(7))  # some are repeats
+        event.remove(engine, "before_cursor_execute", note)
+    assert given == {int, str, bytearray}
 
 
 def test_a_version_of_sqlite_that_takes_few_parameters_gets_no_more(

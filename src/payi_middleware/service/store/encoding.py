@@ -41,7 +41,7 @@ def binder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | No
     if isinstance(kind, JSON):
         return _json
     if isinstance(kind, LargeBinary):
-        return None  # both drivers take bytes
+        return bytearray if dialect.name == "sqlite" else None  # bytes are for `sqlite3` to be adapted, see `writing`
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 

@@ -83,7 +83,10 @@ class _Asking:
                 named.update(zip(self._lists[name], value, strict=True))
             else:
                 named[name] = value
-        return named if self._order is None else tuple([named[name] for name in self._order])
+        if self._order is None:
+            return named
+        values = [named[name] for name in self._order]
+        return tuple([bytearray(value) if type(value) is bytes else value for value in values])  # see `encoding.binder`
 
     def rows(self, values: Sequence[Sequence[Any]]) -> Rows:
         """Name the values of rows, and read those that the driver leaves as they are stored."""
