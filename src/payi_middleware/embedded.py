@@ -16,7 +16,7 @@ from .forks import uncut
 from .granting import Asked
 from .limits.estimates import Rates, Resource
 from .providers.values import loads
-from .report import Report
+from .report import Item, Report
 from .results import XproxyResult
 from .service.errors import ServiceError
 from .service.ledger import Ledger
@@ -78,7 +78,12 @@ class EmbeddedSink:
         """It does."""
         return True
 
-    def send_many(self, items: Sequence[bytes], *, results: bool = True) -> list[Outcome]:
+    @property
+    def takes_items(self) -> bool:
+        """It does."""
+        return True
+
+    def send_many(self, items: Sequence[Item], *, results: bool = True) -> list[Outcome]:
         """Book reports and return what became of each.
 
         Raises:
@@ -87,9 +92,10 @@ class EmbeddedSink:
         portions = (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
         return [outcome for portion in portions for outcome in self._book(portion, results)]
 
-    def _book(self, items: Sequence[bytes], results: bool) -> list[Outcome]:
+    def _book(self, items: Sequence[Item], results: bool) -> list[Outcome]:
         with _translated():
-            answer = self._opened().ingest_bulk([loads(item) for item in items], with_results=results)
+            plain = [loads(item) if isinstance(item, bytes) else item for item in items]
+            answer = self._opened().ingest_bulk(plain, with_results=results)
         outcomes: list[Outcome] = [None] * len(items)
         for made in answer.get("results", ()):
             outcomes[made["item_index"]] = XproxyResult.model_validate(made["xproxy_result"])

@@ -20,7 +20,7 @@ from .forks import uncut
 from .granting import Asked
 from .headers import API_KEY_HEADER, LOGGING_HEADER, MODULE_HEADER, split_item
 from .limits.estimates import Rates, Resource, rates_of_answer
-from .report import Report, encoded
+from .report import Item, Report, encoded
 from .results import XproxyResult
 
 _PATH = "/api/v1"
@@ -84,7 +84,12 @@ class IngestClient:
             raise outcome
         return outcome or self.result(report.category, report.provider_response_id)
 
-    def send_many(self, items: Sequence[bytes], *, results: bool = True) -> list[Outcome]:
+    @property
+    def takes_items(self) -> bool:
+        """It takes JSON."""
+        return False
+
+    def send_many(self, items: Sequence[Item], *, results: bool = True) -> list[Outcome]:
         """Deliver bulk items and return what became of each: https://docs.pay-i.com/reference/requestsbulkingest
 
         Args:
@@ -94,7 +99,7 @@ class IngestClient:
             IngestConnectionError, IngestTimeoutError: it is not known whether any was accepted.
             IngestRefusedError: Pay-i refused all of them, whatever they are.
         """
-        body = b"[" + b",".join(items) + b"]"
+        body = b"[" + b",".join([item if isinstance(item, bytes) else encoded(item) for item in items]) + b"]"
         try:
             prefer = {"Prefer": "return=representation"} if results else {}
             answer = self._request("POST", "/ingest/bulk", body, prefer)

@@ -85,6 +85,10 @@ class Observed:
     content: Content | None = None
 
 
+Item = bytes | Mapping[str, Any]
+"""An item of `POST /api/v1/ingest/bulk`, as JSON or not."""
+
+
 class Report:
     """One report, in the shape of an item of `POST /api/v1/ingest/bulk`, which holds everything in its body.
 
@@ -139,6 +143,11 @@ class Report:
     def size(self) -> int:
         """Bytes that it takes, about."""
         return len(self.encoded()) if self.log_content else 1024
+
+    @property
+    def kept(self) -> Item:
+        """The item as it is kept: as JSON, if it was packed."""
+        return self._packed or self._item
 
     def encoded(self) -> bytes:
         """Return the item as JSON."""
@@ -229,13 +238,13 @@ def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, 
 
 
 def checked(item: dict[str, Any]) -> dict[str, Any]:
-    """Return what the app itself has put together, if it is JSON: what its dates, say, are to be is not guessed at.
+    """Return what the app itself has put together as JSON has it: what its dates, say, are to be is not guessed at.
 
     Raises:
         TypeError, ValueError: it has no JSON form.
     """
-    _ENCODE(item)
-    return item
+    plain: dict[str, Any] = json.loads(_ENCODE(item))
+    return plain
 
 
 def context_fields(annotations: Annotations, hash_user: Callable[[str], str] | None = None) -> dict[str, Any]:

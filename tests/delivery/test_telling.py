@@ -9,7 +9,7 @@ from payi_middleware.delivery.senders import Senders
 from payi_middleware.delivery.sinks import Outcome, Sink
 from payi_middleware.delivery.work import Done, Job, Pending
 from payi_middleware.providers import Match
-from payi_middleware.report import Report
+from payi_middleware.report import Item, Report
 from payi_middleware.results import XproxyResult
 from tests.journal.exchanges import recorded
 from tests.waiting import until
@@ -18,7 +18,9 @@ from tests.waiting import until
 class Telling:
     """A sink that accepts all, since what is tested comes after it."""
 
-    def send_many(self, items: Sequence[bytes], *, results: bool = True) -> list[Outcome]:
+    takes_items = False
+
+    def send_many(self, items: Sequence[Item], *, results: bool = True) -> list[Outcome]:
         return [XproxyResult(request_id=f"req_{number}") for number in range(len(items))]
 
 

@@ -67,7 +67,7 @@ def test_what_only_some_requests_of_a_transaction_have_is_stored_of_those_and_of
         ledger.ingest_bulk(items)
         stored = {row.provider_response_id: row for row in ledger.requests()}
     told = {name: (row.user_id, row.request_tags, row.end_to_end_latency_ms) for name, row in sorted(stored.items())}
-    nothing = (None, [], None)
+    nothing: tuple[Any, ...] = (None, [], None)
     assert told == {
         "response-0": nothing,
         "response-1": nothing,

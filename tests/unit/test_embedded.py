@@ -1,9 +1,10 @@
-"""What the embedded ledger's file may say now and not later is no reason to give a report up."""
+"""The embedded ledger as a sink: it takes reports as they are, and what its file may say now loses none."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from payi_middleware.embedded import EmbeddedSink
 from payi_middleware.exceptions import IngestConnectionError
 from payi_middleware.report import Report
+from payi_middleware.results import XproxyResult
 
 ITEM = {"category": "system.openai", "provider_response_id": "chatcmpl-1", "resource": "gpt-4o-mini", "units": {}}
 
@@ -36,3 +38,23 @@ def test_a_file_that_cannot_be_used_at_present_is_tried_again(
     monkeypatch.setattr(EmbeddedSink, "_opened", opened)
     with pytest.raises(IngestConnectionError):
         ask(EmbeddedSink(tmp_path / "payi.db"))
+
+
+def test_reports_are_booked_alike_as_json_and_as_they_are_and_are_not_changed(tmp_path: Path) -> None:
+    items = [
+        {**ITEM, "provider_response_id": name, "units": {"text": {"input": 3, "output": 4}}, "properties": {"a": "é"}}
+        for name in ("first", "second")
+    ]
+    sink = EmbeddedSink(tmp_path / "payi.db")
+    before = deepcopy(items[1])
+
+    first, second = sink.send_many([Report(items[0]).encoded(), items[1]])
+
+    assert isinstance(first, XproxyResult)
+    assert isinstance(second, XproxyResult)
+    assert first.cost is not None
+    assert first.cost == second.cost
+    assert items[1] == before
+    stored = [sink._opened().requests()[number] for number in (0, 1)]
+    assert stored[0].properties == stored[1].properties == {"a": "é"}
+    sink.close()

@@ -329,6 +329,15 @@ def test_redaction_has_the_last_word() -> None:
     assert seen["provider_response_id"] == "chatcmpl-1"
 
 
+def test_what_a_redaction_returns_is_reported_as_json_has_it() -> None:
+    def redact(report: dict[str, Any]) -> dict[str, Any]:
+        return {**report, "request_tags": ("a", "b"), "properties": {1: "one"}}
+
+    report = build_report(CALL, WHO, redact=redact)
+
+    assert (report.item["request_tags"], report.item["properties"]) == (["a", "b"], {"1": "one"})
+
+
 def test_a_redaction_that_fails_lets_nothing_out() -> None:
     def redact(report: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError("cannot say")

@@ -190,11 +190,11 @@ class Dispatcher:
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
         self.stock.reading = exchange.recorded
-        wanted = exchange.wanted
+        sink, wanted = self._sink, exchange.wanted
         try:
             report = self._build(exchange)
-            if report and not (wanted and self._sink and self._sink.tells_results is False):  # which looks into it
-                report.pack()
+            if report and not (sink and (sink.takes_items or (wanted and sink.tells_results is False))):
+                report.pack()  # unless it is looked into
         except BaseException as error:  # noqa: BLE001 - the app's own `redact` may raise anything
             self.stock.leave_out()
             self.stock.drop(exchange, error)

@@ -134,7 +134,7 @@ class Senders:
         sink = self._sink()
         if job.single:
             return [sink.send(job.report())]
-        outcomes = sink.send_many(job.items(), results=job.results)
+        outcomes = sink.send_many(job.items(plain=sink.takes_items), results=job.results)
         if len(outcomes) != len(job):
             raise ValueError("not one outcome for each report")
         return outcomes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from payi_middleware.exceptions import IngestConnectionError, IngestError, IngestRefusedError, IngestTimeoutError
-from payi_middleware.report import Report
+from payi_middleware.report import Item, Report
 from payi_middleware.results import XproxyResult
 
 __all__ = ["Outcome", "Sink", "error_name", "is_for_what_was_sent", "is_server_fault", "worth_retrying"]
@@ -27,6 +27,10 @@ class Sink(Protocol):
         None before it was tried.
         """
 
+    @property
+    def takes_items(self) -> bool:
+        """Whether `send_many` takes items that are no JSON, as it looks into them itself."""
+
     def open(self) -> None:
         """Load and connect what the first report would have to wait for.
 
@@ -41,8 +45,8 @@ class Sink(Protocol):
             IngestError: it was not accepted.
         """
 
-    def send_many(self, items: Sequence[bytes], *, results: bool = True) -> list[Outcome]:
-        """Deliver items of `POST /api/v1/ingest/bulk`, each as JSON, and return what became of each.
+    def send_many(self, items: Sequence[Item], *, results: bool = True) -> list[Outcome]:
+        """Deliver items and return what became of each.
 
         Args:
             results: somebody may wait for them; otherwise they need not be told.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from payi_middleware.courtesy import considerately
 from payi_middleware.exceptions import IngestError
 from payi_middleware.journal import Row
 from payi_middleware.recorder import Exchange
-from payi_middleware.report import Report
+from payi_middleware.report import Item, Report
 from payi_middleware.results import XproxyResult
 
 from .sinks import Outcome
@@ -134,9 +135,17 @@ class Job:
         row = self.rows[0]
         return Report.decoded(row.item, row.module, log_content=row.content)
 
-    def items(self) -> list[bytes]:
-        """Return the reports as bulk items."""
-        return [one.report.encoded() for one in considerately(self.pending)] or [row.item for row in self.rows]
+    def items(self, *, plain: bool) -> Sequence[Item]:
+        """Return the reports as bulk items.
+
+        Args:
+            plain: they need not be JSON.
+        """
+        if self.rows:
+            return [row.item for row in self.rows]
+        if plain:
+            return [one.report.kept for one in self.pending]
+        return [one.report.encoded() for one in considerately(self.pending)]
 
 
 class Done(NamedTuple):
