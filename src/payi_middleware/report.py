@@ -194,6 +194,17 @@ def build_report(
     Raises:
         Exception: whatever `redact` raises; then nothing may be sent.
     """
+    item = {**_observed_fields(observed, annotations, fallback_id), **context_fields(annotations, hash_user)}
+    usage = observed.answer.usage
+    if annotations.resource_scope is None and usage is not None and usage.scope:
+        item["scope"] = usage.scope
+    if redact is not None:
+        item = redacted(item, redact)
+    return Report(item, observed.module, log_content=observed.content is not None)
+
+
+def _observed_fields(observed: Observed, annotations: Annotations, fallback_id: str | None) -> dict[str, Any]:
+    """Return what a bulk item says of the call itself; nothing is in it that is not known."""
     answer, timing = observed.answer, observed.timing
     resource = _resource(observed)
     counted, notes = units(answer.usage) if answer.usage is not None else ({}, {})
@@ -202,26 +213,29 @@ def build_report(
         "resource": annotations.price_as_resource or resource,
         "units": counted,
         "event_timestamp": timing.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "end_to_end_latency_ms": timing.end_to_end_ms,
-        "time_to_first_token_ms": timing.first_token_ms,
-        "time_to_first_completion_token_ms": timing.first_completion_ms,
         "http_status_code": _status(observed),
-        "provider_uri": observed.provider_uri,
         "provider_response_id": _response_id(answer, fallback_id),
-        "properties": {**_automatic_properties(observed, resource), **notes, **_request_properties(annotations)},
-        "use_case_properties": dict(annotations.use_case_properties or {}),
-        "provider_response_function_calls": _function_calls(observed),
     }
-    if observed.content is not None:
-        item["provider_request_json"] = observed.content.request
-        item["provider_response_json"] = observed.content.response
-    item.update(context_fields(annotations, hash_user))
-    if annotations.resource_scope is None and answer.usage is not None and answer.usage.scope:
-        item["scope"] = answer.usage.scope
-    item = {name: value for name, value in item.items() if value or value == 0 or name == "units"}
-    if redact is not None:
-        item = redacted(item, redact)
-    return Report(item, observed.module, log_content=observed.content is not None)
+    if timing.end_to_end_ms is not None:
+        item["end_to_end_latency_ms"] = timing.end_to_end_ms
+    if timing.first_token_ms is not None:
+        item["time_to_first_token_ms"] = timing.first_token_ms
+    if timing.first_completion_ms is not None:
+        item["time_to_first_completion_token_ms"] = timing.first_completion_ms
+    if observed.provider_uri:
+        item["provider_uri"] = observed.provider_uri
+    if properties := {**_automatic_properties(observed, resource), **notes, **_request_properties(annotations)}:
+        item["properties"] = properties
+    if annotations.use_case_properties:
+        item["use_case_properties"] = dict(annotations.use_case_properties)
+    if answer.function_calls:
+        item["provider_response_function_calls"] = _function_calls(observed)
+    if (content := observed.content) is not None:
+        if content.request:
+            item["provider_request_json"] = content.request
+        if content.response:
+            item["provider_response_json"] = content.response
+    return item
 
 
 def redacted(item: dict[str, Any], redact: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
@@ -346,8 +360,6 @@ def _request_properties(annotations: Annotations) -> dict[str, str | None]:
 
 
 def _function_calls(observed: Observed) -> list[dict[str, str]]:
-    if not observed.answer.function_calls:
-        return []
     with_arguments = observed.content is not None
     return [
         {"name": call.name, **({"arguments": call.arguments} if with_arguments and call.arguments else {})}

@@ -174,13 +174,13 @@ class Ledger:
             return [[] for _ in slips]
         pricings = [Pricing(self.prices, application_id, events) for application_id, events in sorted(of.items())]
 
-        def write(connection: Connection) -> dict[int, list[booking.Outcome]]:
+        def write(connection: Connection) -> dict[int, tuple[list[booking.Outcome], booking.Names]]:
             return {pricing.application_id: booking.book(connection, pricing, self._known) for pricing in pricings}
 
         booked = self._store.write(write)
-        for application_id, outcomes in booked.items():
-            self._known.learn(application_id, booking.names_of(outcomes))
-        rest = {application_id: iter(outcomes) for application_id, outcomes in booked.items()}
+        for application_id, (_, names) in booked.items():
+            self._known.learn(application_id, names)
+        rest = {application_id: iter(outcomes) for application_id, (outcomes, _) in booked.items()}
         return [list(islice(rest[application_id], len(events))) for application_id, events in slips]
 
     def result(self, request_id: str) -> dict[str, Any] | None:

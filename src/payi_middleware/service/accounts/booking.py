@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
@@ -47,20 +47,22 @@ class Booked(NamedTuple):
 
 
 Outcome = Booked | ServiceError
+Names = set[tuple[Kind, str]]
 
 
-def book(connection: Connection, pricing: Pricing, known: Known) -> list[Outcome]:
+def book(connection: Connection, pricing: Pricing, known: Known) -> tuple[list[Outcome], Names]:
     """Store and charge events, each once: a repeat is answered with the request that its first delivery became.
 
     Args:
         connection: a transaction that may write.
         pricing: the events of an application.
-        known: the names that were written before; tell it `names_of` the outcomes once the transaction is through.
+        known: the names that were written before; tell it those that were used once the transaction is through.
 
     Returns:
-        What became of each event, in their order.
+        What became of each event, in their order, and the names that were used.
     """
-    return _Booking(connection, pricing.application_id, known).book(pricing)
+    booking = _Booking(connection, pricing.application_id, known)
+    return booking.book(pricing), booking.names
 
 
 class _Booking:
@@ -70,6 +72,7 @@ class _Booking:
         self._connection = connection
         self._application_id = application_id
         self._known = known
+        self.names: Names = set()
         self._batch = ((time.time_ns() // 1_000_000 - _EPOCH_MS) << 22) | secrets.randbits(22)
         self._prefix = f"req_{self._batch:016x}{secrets.randbits(32):08x}"
 
@@ -141,7 +144,8 @@ class _Booking:
         writes.insert(requests, sorted(rows, key=_by_response))
         limits.charge(writes, self._application_id, charges.sums())
         writes.insert(request_limits, list(self._charged(rows)))
-        self._known.write(writes, self._application_id, names_in(rows))
+        self.names = names_in(rows)
+        self._known.write(writes, self._application_id, self.names)
         batch = {"application_id": self._application_id, "batch": self._batch, "requests": len(rows)}
         writes.insert(batches, [batch])
         writes.send()
@@ -193,7 +197,7 @@ _NAMED = (
 )
 
 
-def names_in(rows: Sequence[Mapping[Any, Any]]) -> set[tuple[Kind, str]]:
+def names_in(rows: Sequence[Mapping[Any, Any]]) -> Names:
     """Return the names that requests are grouped and searched by."""
     resources = {(row["category"], row["resource"]) for row in rows}
     cases = {(row["use_case_name"], row["use_case_id"]) for row in rows}
@@ -202,11 +206,6 @@ def names_in(rows: Sequence[Mapping[Any, Any]]) -> set[tuple[Kind, str]]:
     used |= {(Kind.INSTANCE, pair(name, use_case_id)) for name, use_case_id in cases if name and use_case_id}
     used |= {(Kind.LIMIT, limit_id) for row in rows for limit_id in decoded(row["limits"]) or ()}
     return used
-
-
-def names_of(outcomes: Iterable[Outcome]) -> set[tuple[Kind, str]]:
-    """Return the names that are in the database once these outcomes are."""
-    return names_in([outcome.row for outcome in outcomes if isinstance(outcome, Booked)])
 
 
 def _blocking(event: Event, locked: Mapping[str, Mapping[Any, Any]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from payi_middleware.service.errors import invalid
@@ -19,6 +19,7 @@ _LISTS = {
 }
 """Lists of objects with a `name` and, where there is one, a text of this name."""
 FIELDS = (*_TEXTS, _ANSWER, *_LISTS)
+_FIELDS = frozenset(FIELDS)
 _CONTENT = ("_json", "_headers")
 """How the fields end that hold what the user and the model said, or secrets."""
 
@@ -29,13 +30,18 @@ def exchange_in(item: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ServiceError: one of them is no text, or list, of the kind that it has to be.
     """
-    told = {name: item[name] for name in FIELDS if item.get(name) not in (None, "", [])}
+    told = {name: item[name] for name in _here(item) if item[name] not in (None, "", [])}
     for name, value in told.items():
         if name in _LISTS:
             told[name] = _named(name, value)
         elif not (isinstance(value, str) or (name == _ANSWER and _is_texts(value))):
             raise invalid(f"{name} must be a text{' or a list of texts' if name == _ANSWER else ''}")
     return told
+
+
+def _here(item: Mapping[str, Any]) -> Iterable[str]:
+    here = _FIELDS & item.keys()
+    return [name for name in FIELDS if name in here] if len(here) > 1 else here
 
 
 def _is_texts(value: Any) -> bool:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import JSON, Dialect, LargeBinary
+from sqlalchemy import JSON, Boolean, Dialect, LargeBinary
 from sqlalchemy.types import TypeEngine
 
 __all__ = ["Encoded", "binder", "decoded", "encoded", "encoded_states", "is_storable"]
@@ -40,6 +40,8 @@ def binder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | No
     """Return what turns a column's values, but for None, into what the driver takes; None if they are that already."""
     if isinstance(kind, JSON):
         return _json
+    if isinstance(kind, Boolean) and not dialect.supports_native_boolean:
+        return int
     if isinstance(kind, LargeBinary):
         return bytearray if dialect.name == "sqlite" else None  # bytes are for `sqlite3` to be adapted, see `writing`
     return kind.dialect_impl(dialect).bind_processor(dialect)
