@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from benchmarks.peers.roster import ROSTER, Entry
 from benchmarks.peers.running import clean_environment, process, working
 from benchmarks.peers.tools.base import told_by
 
-__all__ = ["CONNECTIONS", "Served", "end_to_end"]
+__all__ = ["CONNECTIONS", "Served", "end_to_end", "together"]
 
 CONNECTIONS = 32
 _BINDS = hasattr(os, "sched_setaffinity")
@@ -71,6 +71,18 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
             for name in names[first:] + names[:first]:
                 told[name].append(_load(servers[name], provider, seconds))
     return {entry.name: _served(entry, told[entry.name]) for entry in ROSTER if entry.name in told}
+
+
+def together(some: Sequence[Served]) -> Served:
+    """Put together what the servers of an entry did, one after the other."""
+    recorded = [served.recorded for served in some]
+    return Served(
+        rates=[rate for served in some for rate in served.rates],
+        cpu=[seconds for served in some for seconds in served.cpu],
+        calls=sum(served.calls for served in some),
+        recorded=None if recorded[0] is None else sum(told or 0 for told in recorded),
+        failed=sum(served.failed for served in some),
+    )
 
 
 @contextmanager

@@ -162,7 +162,8 @@ def _growth(results: Results) -> Iterator[str]:
 _METHOD = f"""
 ## How it is measured
 
-- Each row is a process of its own, in a virtual environment of its own, set up as its documentation says. The processes
+- Each row is a process of its own, in a virtual environment of its own, set up as its documentation says, and started
+  anew twice, as one is slower than the next for as long as it lives by where its memory happens to lie. The processes
   take turns, A B C A B C, each round beginning with another one, and a figure is the median of what is added to bare in
   the same round. Cores are slower while others use what they share: a turn is timed in ten parts, between which a fixed
   piece of work is timed, too, and what is compared is the one as a multiple of the other.
