@@ -60,12 +60,13 @@ def _of_a_start(rounds: int) -> int:
 
 
 def _end_to_end(pythons: dict[str, Path], results: dict[str, Any]) -> None:
-    for delay, rounds in ((0.0, _ROUNDS), (0.3, _ROUNDS // 2)):
+    for delay, rounds, closer in ((0.0, _ROUNDS, 2 * _ROUNDS), (0.3, _ROUNDS // 3, 0)):
         started = []
         for start in range(_STARTS):
             _say(f"end to end, {delay * 1e3:g} ms, {start + 1} of {_STARTS}")
-            started.append(end_to_end(pythons, delay, _of_a_start(rounds), _SECONDS))
-        told = {name: asdict(together([served[name] for served in started])) for name in started[0]}
+            started.append(end_to_end(pythons, delay, _of_a_start(rounds), _SECONDS, closer // _STARTS))
+        each = _of_a_start(rounds)
+        told = {name: asdict(together([served[name] for served in started], each)) for name in started[0]}
         results.setdefault("end-to-end", {})[f"{delay * 1e3:g}"] = told
 
 

@@ -44,11 +44,14 @@ class Served:
     failed: int
 
 
-def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: float) -> dict[str, Served]:
+def end_to_end(
+    pythons: Mapping[str, Path], delay: float, rounds: int, seconds: float, closer: int = 0
+) -> dict[str, Served]:
     """Load each server in turns.
 
     Args:
         delay: seconds that the provider takes.
+        closer: rounds more of bare and of ours, which are within a few hundredths of what they are to be.
     """
     with ExitStack() as stack, _cores() as (own, others):
         _bind(0, others)
@@ -65,20 +68,26 @@ def end_to_end(pythons: Mapping[str, Path], delay: float, rounds: int, seconds: 
         told: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         for url in servers.values():
             _load(url, provider, min(1.0, seconds))  # imports, and the first connections
-        names = list(servers)
-        for number in range(rounds):
+        close = [entry.name for entry in ROSTER if entry.name in servers and (entry.ours or entry.tool == "bare")]
+        for number in range(rounds + closer):
+            names = list(servers) if number < rounds else close
             first = number % len(names)
             for name in names[first:] + names[:first]:
                 told[name].append(_load(servers[name], provider, seconds))
     return {entry.name: _served(entry, told[entry.name]) for entry in ROSTER if entry.name in told}
 
 
-def together(some: Sequence[Served]) -> Served:
-    """Put together what the servers of an entry did, one after the other."""
+def together(some: Sequence[Served], rounds: int) -> Served:
+    """Put together what the servers of an entry did, one after the other.
+
+    Args:
+        rounds: of each, which come first in what is returned, as some have had more.
+    """
     recorded = [served.recorded for served in some]
+    parts = slice(None, rounds), slice(rounds, None)
     return Served(
-        rates=[rate for served in some for rate in served.rates],
-        cpu=[seconds for served in some for seconds in served.cpu],
+        rates=[rate for part in parts for served in some for rate in served.rates[part]],
+        cpu=[seconds for part in parts for served in some for seconds in served.cpu[part]],
         calls=sum(served.calls for served in some),
         recorded=None if recorded[0] is None else sum(told or 0 for told in recorded),
         failed=sum(served.failed for served in some),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .annotations import NOTHING
 from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
 from .log import warn
-from .proxying.passage import Passage
-from .proxying.sieves import Sieve
 from .recorder import Exchange, begin
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
 from .urls import Target
+
+if TYPE_CHECKING:
+    from .proxying.passage import Passage
+    from .proxying.sieves import Sieve
 
 __all__ = ["CALL_EXTENSION", "METERED", "Metering"]
 

@@ -10,20 +10,22 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .calls import await_settled, wait
 from .exceptions import ConfigurationError
+from .forks import uncut
 from .gatekeeping import aadmit, admit, ask
 from .identifying import asettle_identity, settle_identity, settle_identity_at_once
 from .limits.refusal import Refusal
 from .metering import CALL_EXTENSION, METERED, Metering
-from .proxying.over_httpx import asend_through, send_through
-from .proxying.sieves import Sieve
 from .recorder import Exchange
 from .stream_usage import UndecodableError
 from .underway import may_be_sent_on, sending
 from .urls import target_of
+
+if TYPE_CHECKING:
+    from .proxying.sieves import Sieve
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -47,6 +49,14 @@ class _Wrapper:
     def _transport_for(self, url: Any) -> Any:
         client = None if self._client is None else self._client()
         return self._inner if client is None or self._original is None else self._original(client, url)
+
+
+@cache
+def _proxied() -> Any:
+    """Import what sends calls through Pay-i, with the first of them."""
+    with uncut:
+        from .proxying import over_httpx
+    return over_httpx
 
 
 @cache
@@ -170,7 +180,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
                     if (passage := metering.passage()) is not None:
-                        response = send_through(passage, metering.sent, self._transport_for, module)
+                        response = _proxied().send_through(passage, metering.sent, self._transport_for, module)
                 if response is None:
                     if metering.may_stream:
                         metering.ask_for_usage()
@@ -213,7 +223,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
                     if exchange.model_instead is not None:
                         metering.substitute(exchange.model_instead)
                     if (passage := metering.passage()) is not None:
-                        response = await asend_through(passage, metering.sent, self._transport_for, module)
+                        response = await _proxied().asend_through(passage, metering.sent, self._transport_for, module)
                 if response is None:
                     if metering.may_stream:
                         metering.ask_for_usage()

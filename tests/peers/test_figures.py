@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from benchmarks.peers.end_to_end import Served, together
 from benchmarks.peers.figures import Added, added, seen
 from benchmarks.peers.roster import ROSTER
 from benchmarks.peers.sink import spans_in
+from benchmarks.peers.targets import ratio
 
 
 def _turns(*pairs: tuple[float, float]) -> list[dict[str, float]]:
@@ -27,6 +31,18 @@ def test_a_figure_is_for_a_part_of_an_operation() -> None:
 def test_what_was_not_recorded_shows() -> None:
     entry = next(entry for entry in ROSTER if entry.name == "langfuse")
     assert seen(entry, "chat", _turns((1, 1), (1, 1))) == "90%"
+
+
+def test_servers_that_were_started_anew_are_compared_in_the_rounds_that_all_have_had() -> None:
+    def started(*rates: float) -> Served:
+        return Served(rates=[*rates], cpu=[*rates], calls=1, recorded=1, failed=0)
+
+    bare = together([started(10, 20, 30), started(40, 50, 60)], 1)
+    peer = together([started(5), started(20)], 1)
+
+    assert bare.rates == [10, 40, 20, 30, 50, 60]
+    assert ratio({"bare": asdict(bare), "peer": asdict(peer)}, "peer") == 0.5
+    assert (peer.calls, peer.recorded) == (2, 2)
 
 
 def _field(number: int, content: bytes) -> bytes:

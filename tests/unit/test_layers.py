@@ -200,6 +200,8 @@ HEAVY = [
     f"{PACKAGE}.identity.tokens",
     f"{PACKAGE}.journal.inspection",
     f"{PACKAGE}.limits.gate",
+    f"{PACKAGE}.proxying.passage",
+    "concurrent.futures",
 ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from payi_middleware.annotations import Annotations
 from payi_middleware.exceptions import ConfigurationError
+from payi_middleware.forks import uncut
 from payi_middleware.log import warn
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import annotated_item
@@ -14,7 +15,9 @@ from payi_middleware.routing import Asked, Route, Unroutable, route_of
 from payi_middleware.settings import Settings
 
 from .circuit import Circuit
-from .passage import Passage
+
+if TYPE_CHECKING:
+    from .passage import Passage
 
 __all__ = ["Proxying", "check_mode"]
 
@@ -86,6 +89,8 @@ class Proxying:
             raise Unroutable("there is no proxy: reports go to the embedded ledger")
         if not exchange.identified:
             raise Unroutable("it is not known yet whom it is for: an identity source waits for the event loop")
+        with uncut:  # with the first call that goes there: most apps have none
+            from .passage import Passage
         on_failure = self._settings.on_proxy_failure or ("fail" if exchange.blocks else "direct")
         passage = Passage(
             exchange,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from payi_middleware.context import RequestScope
 from payi_middleware.meter import Meter
@@ -12,7 +12,9 @@ from payi_middleware.settings import Settings
 
 from .earlier import Earlier, Entry
 from .results_route import HEADER, asked_id, path_of
-from .telling import Teller
+
+if TYPE_CHECKING:
+    from .telling import Teller
 
 __all__ = ["Late", "is_wanted"]
 
@@ -38,8 +40,10 @@ class Late:
         self._path = settings.results_path
         self._drain_seconds = settings.shutdown_timeout
         self._earlier = Earlier()
-        self._teller = None
+        self._teller: Teller | None = None
         if settings.on_summary is not None:
+            from .telling import Teller
+
             self._teller = Teller(settings.on_summary, settings, lambda: meter.available, awaits=awaits)
 
     def asked_id(self, method: str, root: str, path: str) -> str | None:
