@@ -14,7 +14,7 @@ help:
 	@echo 'make test    run the tests'
 	@echo 'make docs    write the pages that are made of tables in the code'
 	@echo 'make compat  run against the oldest and newest versions, and libraries that sit on SDKs'
-	@echo 'make bench   measure what it costs, and what others cost; writes docs/benchmarks.md (three quarters of an hour; BENCH_ROUNDS=12 for half of it)'
+	@echo 'make bench   measure what it costs, and what others cost; writes docs/benchmarks.md (three quarters of an hour; fewer rounds with BENCH_ROUNDS=6)'
 	@echo 'make bench-quick  compare what it costs with benchmarks/baseline.json (below 3 minutes)'
 	@echo 'make format  format the code'
 	@echo 'make lint    check format and style'

@@ -22,7 +22,7 @@ from benchmarks.peers.roster import ENVIRONMENTS, ROSTER, SCENARIOS, entries
 from benchmarks.peers.running import talk, turns
 
 _KEPT = ROOT / ".bench" / "results.json"
-_ROUNDS = int(os.environ.get("BENCH_ROUNDS", "40"))
+_ROUNDS = int(os.environ.get("BENCH_ROUNDS", "15"))
 _SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 """Of load in one turn: many short ones, as the machine's speed changes from one second to the next."""
 _STARTS = 3

@@ -1,4 +1,7 @@
-"""The limits of an app's calls: what knows them is imported with the first call that one may have a say in."""
+"""The limits of an app's calls: what knows them is imported with the first call that one may have a say in.
+
+Or whose cost is to be estimated until its result is in, which is found out on a delivering thread.
+"""
 
 from __future__ import annotations
 

@@ -288,8 +288,9 @@ def test_every_field_is_readable_back(ledger: Ledger) -> None:
 
 
 def test_requests_are_read_newest_first_or_in_order_by_user_and_up_to_a_number(ledger: Ledger) -> None:
-    for name in ("alice", "bob", "alice"):
-        ingest(ledger, user_id=name, provider_response_id=f"{name}{len(ledger.requests())}")
+    for number, name in enumerate(("alice", "bob", "alice")):
+        moment = RECEIVED + timedelta(milliseconds=number)  # those of one moment have no order
+        ingest(ledger, user_id=name, provider_response_id=f"{name}{number}", event_timestamp=moment.isoformat())
     assert [record.provider_response_id for record in ledger.requests()] == ["alice2", "bob1", "alice0"]
     assert [record.provider_response_id for record in ledger.requests(limit=1)] == ["alice2"]
     oldest_first = ledger.requests(user_id="alice", newest_first=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from payi_middleware.annotations import Annotations
@@ -34,6 +35,14 @@ def check_mode(settings: Settings) -> None:
             "calls cannot be routed through the embedded ledger",
             "Set PAYI_API_KEY or PAYI_BASE_URL to what they are to go through, or leave mode out.",
         )
+
+
+@cache
+def _passages() -> type[Passage]:
+    """Import the way through Pay-i with the first call that goes there: most apps have none."""
+    with uncut:
+        from .passage import Passage
+    return Passage
 
 
 class Proxying:
@@ -89,10 +98,8 @@ class Proxying:
             raise Unroutable("there is no proxy: reports go to the embedded ledger")
         if not exchange.identified:
             raise Unroutable("it is not known yet whom it is for: an identity source waits for the event loop")
-        with uncut:  # with the first call that goes there: most apps have none
-            from .passage import Passage
         on_failure = self._settings.on_proxy_failure or ("fail" if exchange.blocks else "direct")
-        passage = Passage(
+        passage = _passages()(
             exchange,
             self._route(exchange, annotations, asked()),
             circuit=self._circuit,

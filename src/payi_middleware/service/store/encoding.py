@@ -43,7 +43,7 @@ def binder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | No
     if isinstance(kind, Boolean) and not dialect.supports_native_boolean:
         return int
     if isinstance(kind, LargeBinary):
-        return bytearray if dialect.name == "sqlite" else None  # bytes are for `sqlite3` to be adapted, see `writing`
+        return bytearray if dialect.name == "sqlite" else None  # `sqlite3` looks for an adapter of bytes: see `writing`
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 

@@ -37,7 +37,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     Rows come sorted by their key: two transactions that insert the same ones would wait for each other otherwise.
     """
-    for statement, parameters in _insertion(connection.dialect, table, tuple(rows[0]), new=True).statements(rows):
+    for statement, parameters in _insertion(connection.dialect, table, rows, new=True).statements(rows):
         connection.exec_driver_sql(statement, parameters)
 
 
@@ -46,10 +46,9 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
     What SQLAlchemy does for each of them takes longer than the database does; here it is done once for all that follow.
     """
-    columns = tuple(rows[0])
-    insertion = _insertion(connection.dialect, table, columns, new=False)
+    insertion = _insertion(connection.dialect, table, rows, new=False)
     if copying.pays(connection, len(rows)):
-        copying.copy(connection, table.name, columns, insertion.values(rows))
+        copying.copy(connection, table.name, insertion.columns, insertion.values(rows))
     else:
         for statement, parameters in insertion.statements(rows):
             connection.exec_driver_sql(statement, parameters)
@@ -72,14 +71,12 @@ class Writes:
             self.send()  # in their order
             insert_all(self._connection, table, rows)
         elif rows:
-            dialect = self._connection.dialect
-            columns = _told(rows) if dialect.name == "sqlite" else tuple(rows[0])
-            self._statements += _insertion(dialect, table, columns, new=False).statements(rows)
+            self._statements += _insertion(self._connection.dialect, table, rows, new=False).statements(rows)
 
     def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows whose primary key is not there yet; see `insert_new`."""
         if rows:
-            self._statements += _insertion(self._connection.dialect, table, tuple(rows[0]), new=True).statements(rows)
+            self._statements += _insertion(self._connection.dialect, table, rows, new=True).statements(rows)
 
     def update(self, update: Update, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute an update with parameters, all of them integers or texts, for each row."""
@@ -125,12 +122,12 @@ class _Insertion:
         self._statement = str(compiled)
         self._of_many: dict[int, str] = {}
         self._most = 1 << (_PARAMETERS // len(columns)).bit_length() - 1
-        self._columns = columns
+        self.columns = columns
         self._in_order = dialect.positional
         if self._in_order and (order := getattr(compiled, "positiontup", None)):
-            self._columns = tuple(order)
-        self._row = itemgetter(*self._columns)
-        binders = [binder(table.c[name].type, dialect) for name in self._columns]
+            self.columns = tuple(order)
+        self._row = itemgetter(*self.columns)
+        binders = [binder(table.c[name].type, dialect) for name in self.columns]
         self._bound = [(place, bind) for place, bind in enumerate(binders) if bind is not None]
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
@@ -145,7 +142,7 @@ class _Insertion:
     def statements(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
         """Return the statements that insert these rows, each with what is given to the driver beside it."""
         if not self._in_order:
-            return [(self._statement, [dict(zip(self._columns, values, strict=True)) for values in self.values(rows)])]
+            return [(self._statement, [dict(zip(self.columns, values, strict=True)) for values in self.values(rows)])]
         values = [*self.values(rows)]
         statements: list[tuple[str, Any]] = []
         done = 0
@@ -163,7 +160,7 @@ class _Insertion:
         takes it each time, and has lost each time what it had at hand in the core's caches.
         """
         if count not in self._of_many:
-            row = f"({', '.join('?' * len(self._columns))})"
+            row = f"({', '.join('?' * len(self.columns))})"
             self._of_many[count] = self._statement.replace(row, ", ".join([row] * count))
         return self._of_many[count]
 
@@ -195,7 +192,8 @@ _MOST_INSERTIONS = 256
 _insertions: dict[tuple[str, str, tuple[str, ...], bool], _Insertion] = {}
 
 
-def _insertion(dialect: Dialect, table: Table, columns: tuple[str, ...], *, new: bool) -> _Insertion:
+def _insertion(dialect: Dialect, table: Table, rows: Sequence[Mapping[str, Any]], *, new: bool) -> _Insertion:
+    columns = _told(rows) if dialect.name == "sqlite" else tuple(rows[0])
     key = dialect.name, table.name, columns, new
     if key not in _insertions:
         if len(_insertions) >= _MOST_INSERTIONS:
