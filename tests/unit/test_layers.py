@@ -25,6 +25,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "routing",
         "granting",
         "listing_names",
+        "packed_prices",
         "agents",
         "urls",
     ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from payi_middleware import packed_prices
 from payi_middleware.listing_names import candidates, categories_of, listed_name, provider_of, scope_warning
+from payi_middleware.packed_prices import PackedPrices
 
 from .model import Model
 from .resource import Resource
@@ -26,23 +28,22 @@ class Catalogue:
     """An edition of the catalogue.
 
     Args:
-        providers: what genai-prices knows.
+        prices: what genai-prices knows.
     """
 
-    def __init__(self, providers: list[Provider]) -> None:
-        self._all = providers
-        self._providers = {provider.id: provider for provider in providers}
+    def __init__(self, prices: PackedPrices) -> None:
+        self._prices = prices
         self._found: dict[tuple[str, str, str | None], Model | None] = {}
-        self._listed: dict[str, dict[str, ModelInfo]] = {}
+        self._names: dict[str, dict[str, tuple[int, int]]] = {}
 
     @property
     def categories(self) -> list[str]:
         """The categories that it has resources of, by name."""
-        return sorted(category for provider in self._providers for category in categories_of(provider))
+        return sorted(category for provider in self._prices for category in categories_of(provider))
 
     def knows(self, category: str) -> bool:
         """Return whether a category stands for a provider in it."""
-        return provider_of(category) in self._providers
+        return provider_of(category) in self._prices
 
     def find(self, category: str, resource: str, scope: str | None = None) -> Model | None:
         """Return the model that a resource is, or None if it is not in here.
@@ -51,57 +52,61 @@ class Catalogue:
             category, resource: Pay-i's names.
             scope: where it is served, such as `global`, `datazone.us` or `region.eu-west-1`.
         """
-        key = (category, resource, scope)
+        return self._find((category, resource, scope), None)
+
+    def _find(self, key: tuple[str, str, str | None], providers: Sequence[Provider] | None) -> Model | None:
         try:
             return self._found[key]
         except KeyError:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            return self._found.setdefault(key, self._look_up(category, resource, scope))
+            if providers is None:
+                providers = self._prices.unpacked(provider_of(key[0]))
+            return self._found.setdefault(key, self._look_up(*key, providers) if providers else None)
 
-    def _look_up(self, category: str, resource: str, scope: str | None) -> Model | None:
-        provider = provider_of(category)
-        if provider not in self._providers:
-            return None
-        for name, doubt in candidates(provider, resource, scope):
-            if (info := self._info(provider, name)) is not None:
-                told = (doubt, scope_warning(provider, info.id, scope))
-                own = any(info is model for model in self._providers[provider].models)
+    def _look_up(self, category: str, resource: str, scope: str | None, providers: Sequence[Provider]) -> Model | None:
+        provider = providers[0]
+        for name, doubt in candidates(provider.id, resource, scope):
+            if (info := self._info(providers, name)) is not None:
+                told = (doubt, scope_warning(provider.id, info.id, scope))
+                own = any(info is model for model in provider.models)
                 warnings = tuple(warning for warning in told if warning)
-                return Model(category, resource, provider, info, has_tiers=own, warnings=warnings)
+                return Model(category, resource, provider.id, info, has_tiers=own, warnings=warnings)
         return None
 
-    def _info(self, provider: str, name: str) -> ModelInfo | None:
+    def _info(self, providers: Sequence[Provider], name: str) -> ModelInfo | None:
         # Not by a snapshot of genai-prices: that remembers every name it was ever asked for.
-        found = self._providers[provider].find_model(name, all_providers=self._all)
-        return found or self._names(provider).get(name)
+        found = providers[0].find_model(name, all_providers=[*providers])
+        if found is None and (place := self._names_of(providers).get(name)) is not None:
+            which, number = place
+            found = providers[which].models[number]
+        return found
 
     def resources(self, category: str) -> Mapping[str, Model]:
         """Return the models of a category by the names of its resources; those that others offer there, too."""
-        provider = provider_of(category)
-        if provider not in self._providers:
+        providers = self._prices.unpacked(provider_of(category))
+        if not providers:
             return {}
-        found = ((name, self.find(category, name)) for name in sorted(self._names(provider)))
+        found = ((name, self._find((category, name, None), providers)) for name in sorted(self._names_of(providers)))
         return {name: model for name, model in found if model is not None}
 
-    def _names(self, provider: str) -> dict[str, ModelInfo]:
-        if provider not in self._listed:
-            asked = self._providers[provider]
-            names = {listed_name(provider, info.id): info for info in asked.models}
-            for other in asked.fallback_model_providers or ():
-                for info in self._providers[other].models if other in self._providers else ():
-                    if asked.find_model(info.id, all_providers=self._all) is info:
-                        names.setdefault(listed_name(provider, info.id), info)
-            self._listed[provider] = names
-        return self._listed[provider]
+    def _names_of(self, providers: Sequence[Provider]) -> dict[str, tuple[int, int]]:
+        """Return which of the providers each listed name is of, and which of its models that is."""
+        asked, *others = providers
+        if asked.id not in self._names:
+            names = {listed_name(asked.id, info.id): (0, number) for number, info in enumerate(asked.models)}
+            for which, other in enumerate(others, 1):
+                for number, info in enumerate(other.models):
+                    if asked.find_model(info.id, all_providers=[*providers]) is info:
+                        names.setdefault(listed_name(asked.id, info.id), (which, number))
+            self._names[asked.id] = names
+        return self._names[asked.id]
 
 
 @lru_cache(maxsize=1)
 def built_in() -> Catalogue:
     """Return the edition that came with the installed genai-prices."""
-    from genai_prices.data import providers  # 1.6 MB of data
-
-    return Catalogue(providers)
+    return Catalogue(packed_prices.built_in())
 
 
 def parse(data: bytes) -> Catalogue:
@@ -123,7 +128,7 @@ def parse(data: bytes) -> Catalogue:
     for provider in raw:
         provider.pop("extractors", None)  # how to read usage, which is none of our business here
     # Its public way to do this fetches the data itself, and does not hand it out.
-    return Catalogue(types._providers_from_raw(raw))
+    return Catalogue(PackedPrices(types._providers_from_raw(raw)))
 
 
 def find_resource(category: str, resource: str | None, at: datetime, scope: str | None = None) -> Resource | None:

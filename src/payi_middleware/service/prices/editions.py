@@ -28,7 +28,7 @@ from .resource import Resource
 __all__ = ["Edition", "Editions", "add", "data_of", "note_built_in", "read"]
 
 _PARSED_MOST = 4
-"""Editions that are kept in memory, some 10 MB each."""
+"""Editions that are kept in memory, packed: some 1 MB each."""
 _ALL = select(catalogues.c.catalogue_id, catalogues.c.effective_timestamp).order_by(
     catalogues.c.effective_timestamp, catalogues.c.catalogue_id
 )
