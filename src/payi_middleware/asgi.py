@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .blocking import blocked_answer, refused
-from .calls import await_settled
+from .calls import Call, await_settled
 from .context import Frame, RequestScope, put_in_force
 from .exceptions import ConfigurationError
 from .identity import Identity, Source
@@ -189,43 +189,59 @@ class _Request:
         return True
 
     async def _send_decorated(self, message: Message) -> None:
+        # What waits is here, and nothing that waits is called for it: each level would be one more thing in memory.
         if message["type"] in _RESPONSE_STARTS:
-            message = await self._decorated(message)
+            try:
+                request, late = self._request, self._late
+                shown = self._meter.headers_mode(self._scope) != "off"
+                if shown and not request.identified:
+                    await request.asettle_identity()
+                if shown and (due := self._due()):
+                    self._presence.wait(self)
+                    try:
+                        await await_settled(due, self._meter.settings.header_wait)
+                    finally:
+                        self._presence.go_on(self)
+                if late is not None and late.answers:
+                    await request.asettle_identity()
+                    self._entry = late.begin(request)
+                message = self._decorated(message, shown=shown)
+            except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
+                warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)
         elif self._ending is not None:
             await self._ending.send(message)
             return
         await self._send(message)
 
-    async def _decorated(self, message: Message) -> Message:
-        try:
-            scope, late = self._scope, self._late
-            if shown := self._meter.headers_mode(scope) != "off":
-                if not self._request.identified:
-                    await self._request.asettle_identity()
-                if self._request.tally.count:
-                    await self._wait()
-            if late is not None and late.answers:
-                await self._request.asettle_identity()
-                self._entry = late.begin(self._request)
-            events = self._meter.settings.sse_summary
-            if not shown and not events:
-                return message
-            follows = events or late is not None or EXTENSION in (scope.get("extensions") or ())
-            if not follows and not self._is_cross_origin:
-                raw = decorated_raw(self._request, message["status"], message.get("headers", ()))
-                return {**message, "headers": raw}
-            own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
-            begun = message
-            if shown:
-                more = [] if late is None else late.headers(self._entry, scope.get("root_path", ""))
-                headers = decorated(
-                    self._request, message["status"], own, cross_origin=self._is_cross_origin, more=more
-                )
-                message = {**message, "headers": _encoded(headers)}
-            if events or EXTENSION in (scope.get("extensions") or ()):
-                message = self._with_end(begun, message, own, shown=shown)
-        except Exception as error:  # noqa: BLE001 - fail open: the response goes out without our headers
-            warn("headers", "A response went out without its X-Payi-* headers: %s", type(error).__name__)
+    def _due(self) -> Sequence[Call]:
+        """Return the calls whose results the response waits for."""
+        tally = self._request.tally
+        if not tally.count or not self._meter.settings.header_wait or not self._meter.available:
+            return ()
+        return tally.due
+
+    def _decorated(self, message: Message, *, shown: bool) -> Message:
+        """Return the message that starts the response with what it is to tell, now that all is known that will be.
+
+        Args:
+            shown: its headers have the summary.
+        """
+        scope, late = self._scope, self._late
+        events = self._meter.settings.sse_summary
+        if not shown and not events:
+            return message
+        follows = events or late is not None or EXTENSION in (scope.get("extensions") or ())
+        if not follows and not self._is_cross_origin:
+            raw = decorated_raw(self._request, message["status"], message.get("headers", ()))
+            return {**message, "headers": raw}
+        own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+        begun = message
+        if shown:
+            more = [] if late is None else late.headers(self._entry, scope.get("root_path", ""))
+            headers = decorated(self._request, message["status"], own, cross_origin=self._is_cross_origin, more=more)
+            message = {**message, "headers": _encoded(headers)}
+        if events or EXTENSION in (scope.get("extensions") or ()):
+            message = self._with_end(begun, message, own, shown=shown)
         return message
 
     @property
@@ -254,15 +270,6 @@ class _Request:
 
     def _patience(self) -> float:
         return self._meter.settings.stream_wait if self._meter.available else 0.0
-
-    async def _wait(self) -> None:
-        seconds = self._meter.settings.header_wait
-        if seconds and self._meter.available and (due := self._request.due):
-            self._presence.wait(self)
-            try:
-                await await_settled(due, seconds)
-            finally:
-                self._presence.go_on(self)
 
 
 class AsgiIncoming:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, cast
+from weakref import ref
 
 from .results import XproxyResult
 from .waking import asyncio_loop, loop_waker, waker_of
@@ -29,11 +30,13 @@ class Call:
     due = False
     settled = False
     postponed = False
+    made_in: ref[Any] | None = None
     _waiters: Sequence[Callable[[], None]] = ()
     _listeners: Sequence[Callable[[], None]] = ()
 
     # `due` is set when the call has ended and its report is on the way. `provisional` is what is known without Pay-i:
-    # the limits that refused the call, or an estimated cost, which `guess` works out.
+    # the limits that refused the call, or an estimated cost, which `guess` works out. `made_in` is the web request or
+    # block that it was made in, once whoever records it does not keep that alive any more.
 
     @property
     def estimate(self) -> XproxyResult | None:
@@ -97,13 +100,16 @@ def wait(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> Non
             return
 
 
-async def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> None:
+def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool = False) -> Coroutine[Any, Any, None]:
     """Wait until every call is settled, for at most `timeout` seconds, on asyncio or trio; see `wait`."""
     pending = _pending(calls, patient)
+    if pending and (loop := asyncio_loop()) is not None:
+        return _await_on_asyncio(loop, pending, timeout, patient)
+    return _await_anywhere(pending, timeout, patient)
+
+
+async def _await_anywhere(pending: Sequence[Call], timeout: float, patient: bool) -> None:
     if not pending:
-        return
-    if (loop := asyncio_loop()) is not None:
-        await _await_on_asyncio(loop, pending, timeout, patient=patient)
         return
     import anyio
 
@@ -115,28 +121,44 @@ async def await_settled(calls: Iterable[Call], timeout: float, *, patient: bool 
             await arrived.wait()
 
 
-async def _await_on_asyncio(loop: Any, pending: Sequence[Call], timeout: float, *, patient: bool) -> None:
+async def _await_on_asyncio(loop: Any, pending: Sequence[Call], timeout: float, patient: bool) -> None:
     """Do what `await_settled` does with asyncio's own means, which take less time than anyio's."""
-    over, left = loop.create_future(), len(pending)
-
-    def come() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            end()
-
-    def end() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    run_soon = waker_of(loop)
-    timer = loop.call_later(timeout, end)
+    waiting = _Waiting(loop, len(pending))
+    timer = loop.call_later(timeout, waiting.end)
     try:
         for call in pending:
-            _tell(call, partial(run_soon, come), patient)
-        await over
+            _tell(call, waiting.tell, patient)
+        await waiting.over
     finally:
         timer.cancel()
+
+
+class _Waiting:
+    """A task of asyncio's that waits until so many calls are settled."""
+
+    # There is one for each request that waits. What lives meanwhile is looked at again and again by the garbage
+    # collector: this is less than functions that share their variables.
+
+    __slots__ = ("_left", "_run_soon", "over")
+
+    def __init__(self, loop: Any, count: int) -> None:
+        self._run_soon = waker_of(loop)
+        self._left = count
+        self.over = loop.create_future()
+
+    def tell(self) -> None:
+        """One of them is settled; called by any thread."""
+        self._run_soon(self._come)
+
+    def _come(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            self.end()
+
+    def end(self) -> None:
+        """Wait no longer; called by the loop."""
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 def _pending(calls: Iterable[Call], patient: bool) -> list[Call]:

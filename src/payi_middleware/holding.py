@@ -23,7 +23,6 @@ class Holding:
     _call: Call | None
     _scope: RequestScope | None
     _call_ref: ref[Call] | None = None
-    _scope_ref: ref[RequestScope] | None = None
 
     @property
     def call(self) -> Call:
@@ -35,18 +34,17 @@ class Holding:
 
     @property
     def scope(self) -> RequestScope | None:
-        """The web request or the block that the call is made in, as long as anybody has that."""
+        """The web request or the block that the call is made in, as long as anybody has that, and the call with it."""
         scope = self._scope
-        if scope is None and self._scope_ref is not None:
-            scope = self._scope_ref()
+        if scope is None and self._call_ref is not None and (call := self._call_ref()) is not None:
+            found = call.made_in
+            scope = None if found is None else found()
         return scope
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody can still ask what the call has cost."""
-        if self._call_ref is None:
-            return True
-        return self._call_ref() is not None or self.scope is not None
+        """Whether anybody can still ask what the call has cost: who has the request has its calls, too."""
+        return self._call_ref is None or self._call_ref() is not None
 
     def _let_go(self) -> None:
         """Keep neither alive."""
@@ -54,6 +52,6 @@ class Holding:
         if call is None:
             return
         if scope is not None:
-            self._scope_ref = ref(scope)
+            call.made_in = ref(scope)
         self._call_ref = ref(call)
         self._call = self._scope = None

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import metrics, neighbours, patching, recorder, sdk
+from . import metrics, neighbours, patching, recorder, sdk, unfinished
 from .annotations import NOTHING, Annotations, ReportMode
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Presence, Sink, read_record
@@ -349,7 +349,7 @@ def close_all() -> None:
 
 def _end() -> None:
     """Report what there is when the process ends, the answers that are still coming in included."""
-    recorder.finish_open()
+    unfinished.end_all()
     close_all()
 
 

@@ -25,12 +25,15 @@ from .owner import Owner as AnyOwner
 from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
 from .report import Timing
 from .results import XproxyResult
+from .unfinished import Stream, forget, remember
 from .urls import Target
 
 _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
 _KEPT_BODY = 4 * 1024 * 1024
 """Bytes of an answer that a reader keeps at most."""
+_LATEST = 1024
+"""Bytes of an answer after which it is known whether it is a stream."""
 
 Owner = AnyOwner["Exchange"]
 """Who receives the exchanges of an app."""
@@ -92,6 +95,7 @@ class Exchange(Holding):
     passage: Any = None
     received = 0
     queued_bytes = 0
+    _stream: ref[Stream] | None = None
 
     def __init__(
         self,
@@ -126,10 +130,10 @@ class Exchange(Holding):
             self.hindered = True
         if current.log_prompt_and_response:
             self.content = []
+        self._generation = _generation
         owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
             scope.tally.add(call)
-        _unfinished.add(ref(self, _end_of_unfinished))
         self.begun = time_ns() // 1000 / 1e6  # whole microseconds, as reports tell them
         self._started = perf_counter()
 
@@ -207,7 +211,9 @@ class Exchange(Holding):
             headers = {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
         if (encoding := headers.get("content-encoding")) is not None:
             self.content_encoding = encoding
-        self.reader = open_reader(self.match, status, headers)
+        self.reader = reader = open_reader(self.match, status, headers)
+        if reader.streams:
+            self._stream = remember(self)
         return True
 
     def feed(self, chunk: bytes) -> bool:
@@ -225,6 +231,8 @@ class Exchange(Holding):
                 self._first_token = perf_counter()
             if reader.first_completion:
                 self._first_completion = perf_counter()
+        if self.received < _LATEST and self._stream is None and reader.streams:  # it had not said so
+            self._stream = remember(self)
         self.received += len(chunk)
         if self.content is not None and self.received <= _KEPT_CONTENT:
             self.content.append(chunk)
@@ -256,12 +264,16 @@ class Exchange(Holding):
         """
         if not self.open:  # as at most of the ends that one call has; only `pop` tells which of two at once is first
             return
+        if self._generation != _generation:  # the parent is still receiving it, and reports it
+            self.forget()
+            return
         try:
             self._claim.pop()
         except IndexError:
             return
         self.open = False
-        _unfinished.discard(ref(self))
+        if self._stream is not None:
+            forget(self._stream)
         self.terminated = complete
         self._ended = perf_counter()
         call = self._call or self.call
@@ -308,7 +320,8 @@ class Exchange(Holding):
         """Take no notice of what comes from now on."""
         self._claim.clear()
         self.open = False
-        _unfinished.discard(ref(self))
+        if self._stream is not None:
+            forget(self._stream)
 
     def withdraw(self) -> None:
         """Take the call back from the request that made it: it has nothing to report."""
@@ -322,31 +335,17 @@ class Exchange(Holding):
         return self._owner.inline_timeout if self.inline and self.identified and self._owner.available else 0.0
 
 
-_unfinished: set[ref[Exchange]] = set()
-"""The exchanges that have not ended. Finalisers come here, too: each use is one operation that none interrupts."""
-_end_of_unfinished = _unfinished.discard
+_generation = 0
+"""How many forks this process is away from the first one."""
 
 
-def finish_open() -> None:
-    """End the exchanges whose streams are still coming in, since the process ends and nobody will read on.
-
-    An answer that is no stream is of no use to the app before it is complete, which then ends its exchange.
-    """
-    for reference in list(_unfinished):
-        exchange = reference()
-        if exchange is not None and exchange.reader is not None and exchange.reader.streams:
-            exchange.finish()
+def _begin_generation() -> None:
+    """Take no notice in a forked child of what its parent is still receiving, and will report."""
+    global _generation
+    _generation += 1
 
 
-def _leave_to_parent() -> None:
-    """Forget in a forked child what its parent is still receiving, and will report."""
-    for reference in list(_unfinished):
-        exchange = reference()
-        if exchange is not None:
-            exchange.forget()
-
-
-after_fork(_leave_to_parent)
+after_fork(_begin_generation)
 
 
 def begin(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from payi_middleware import Settings, instrument
 from payi_middleware.demo.provider import Provider
-from payi_middleware.journal import Spool
+from payi_middleware.journal import Spool, Ticket
 from payi_middleware.journal.locking import lock_left_behind
 from tests.journal.company import LONGEST, ROOM, SLOT, SLOTS, child, records_in, said_by
 from tests.transport.calling import CHAT, KEY, only_report
@@ -49,6 +49,7 @@ def test_a_record_of_any_length_is_found_until_it_is_cleared(spool: Spool, lengt
 def test_a_record_that_is_longer_than_a_chain_has_a_file_of_its_own_for_its_owner_only(spool: Spool) -> None:
     ticket = spool.put(b"x" * (LONGEST + 1))
 
+    assert isinstance(ticket, Ticket)
     (aside,) = spool.path.parent.glob("*.record")
     assert ticket.file == aside
     assert aside.stat().st_mode & 0o777 == 0o600
@@ -65,6 +66,7 @@ def test_a_record_that_finds_no_slot_has_a_file_of_its_own(spool: Spool) -> None
 
     late = spool.put(b"late")
 
+    assert isinstance(late, Ticket)
     assert late.file is not None
     assert len(records_in(spool.path)) == SLOTS
     for ticket in [*tickets, late]:
@@ -79,7 +81,9 @@ def test_a_chain_that_finds_too_few_slots_gives_them_back(spool: Spool) -> None:
     aside = spool.put(b"x" * 3 * ROOM)
     fitting = spool.put(b"y" * 2 * ROOM)
 
+    assert isinstance(aside, Ticket)
     assert aside.file is not None
+    assert isinstance(fitting, Ticket)
     assert fitting.file is None
     for ticket in [*tickets, aside, fitting]:
         spool.clear(ticket)
@@ -99,18 +103,22 @@ def test_nothing_of_a_cleared_record_can_be_read_in_the_file(spool: Spool, lengt
     assert content[SLOT:] == bytes(SLOT * (SLOTS - 1))
 
 
-def test_a_ticket_clears_its_record_once_and_nothing_of_another_spool(spool: Spool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [3, 2 * ROOM, LONGEST + 1], ids=["slot", "chain", "file"])
+def test_a_ticket_clears_its_record_once_and_nothing_of_another_spool(
+    spool: Spool, tmp_path: Path, length: int
+) -> None:
     other = Spool(tmp_path / "two.spool")
-    ticket = spool.put(b"one")
-    other.put(b"two")
+    ticket = spool.put(b"1" * length)
+    other.put(b"2" * length)
 
     other.clear(ticket)
-    assert records_in(other.path) == [b"two"]
+    assert records_in(other.path) == [b"2" * length]
     spool.clear(ticket)
     spool.clear(ticket)
+    assert spool.empty
     first, second = spool.put(b"first"), spool.put(b"second")
 
-    assert not set(first.slots) & set(second.slots)
+    assert first != second
     assert records_in(spool.path) == [b"first", b"second"]
     other.close()
 

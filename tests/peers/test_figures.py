@@ -24,6 +24,12 @@ def test_a_round_in_which_the_machine_was_slow_counts_as_if_it_had_not_been() ->
     assert added(ours, bare, "cpu") == Added(2, 0)
 
 
+def test_a_tool_that_slows_the_fixed_work_down_as_well_is_not_measured_as_less() -> None:
+    bare = _turns((1, 10), (1, 10), (1, 10))
+    ours = _turns((2, 14), (2, 14), (2, 14))
+    assert added(ours, bare, "cpu") == Added(4, 0)
+
+
 def test_a_figure_is_for_a_part_of_an_operation() -> None:
     assert added(_turns((1, 500)), _turns((1, 0)), "cpu", 500).seconds == 1
 

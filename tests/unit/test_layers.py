@@ -36,6 +36,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "limits",
         "proxying",
         "owner",
+        "unfinished",
         "holding",
         "recorder",
         "gatekeeping",

@@ -366,5 +366,5 @@ class Stock:
 def clear(home: Home | None, exchange: Exchange) -> None:
     """Take an exchange off the record: its report is safe, or there is none."""
     ticket, exchange.ticket = exchange.ticket, None
-    if home is not None and isinstance(ticket, Ticket):
+    if home is not None and isinstance(ticket, int | Ticket):
         home.spool.clear(ticket)

@@ -36,14 +36,15 @@ _ROOM = _SLOT - _HEAD.size
 _FREE, _FIRST, _MORE = 0, 0x7A1F, 0x7A20
 _CLEARED = bytes(_SLOT)
 _PRIVATE = 0o600
+_spools = count(1)
 
 
 class Ticket:
-    """Where one record is: in these slots, or in a file of its own."""
+    """Where a record is that takes more than a slot: in these slots, or in a file of its own."""
 
     __slots__ = ("length", "place", "spool")
 
-    def __init__(self, spool: Spool, place: int | tuple[int, ...] | Path, length: int) -> None:
+    def __init__(self, spool: Spool, place: tuple[int, ...] | Path, length: int) -> None:
         self.spool = spool
         self.place = place
         self.length = length
@@ -52,12 +53,6 @@ class Ticket:
     def file(self) -> Path | None:
         """The file."""
         return self.place if isinstance(self.place, Path) else None
-
-    @property
-    def slots(self) -> tuple[int, ...]:
-        """The slots."""
-        place = self.place
-        return place if isinstance(place, tuple) else () if isinstance(place, Path) else (place,)
 
 
 class Spool:
@@ -81,14 +76,18 @@ class Spool:
             raise
         # The slot freed last is used next: few pages are ever touched, and those are in the cache.
         self._free = deque(range(_SLOTS - 1, 0, -1))
+        self._base = next(_spools) * _SLOTS
         self._files = count()
         self._aside: set[Path] = set()
         self._unsynced: set[Path] = set()
         self._dirty = False
         self._closed = False
 
-    def put(self, record: bytes) -> Ticket:
+    def put(self, record: bytes) -> int | Ticket:
         """Write a record.
+
+        Returns:
+            What it is cleared by. Where it is in one slot that is a number, as the garbage collector looks at none.
 
         Raises:
             OSError: there is no slot left for it and no room for a file of its own, or the spool is closed.
@@ -106,7 +105,7 @@ class Spool:
             except ValueError:  # another thread has closed it meanwhile
                 raise OSError("the spool is closed") from None
             self._dirty = True
-            return Ticket(self, slot, length)
+            return self._base + slot
         needed = -(-length // _ROOM)
         slots: list[int] = []
         if needed <= _LONGEST_CHAIN:
@@ -162,17 +161,28 @@ class Spool:
         """Whether nothing can be put any more."""
         return self._closed
 
-    def clear(self, ticket: Ticket) -> None:
+    def clear(self, ticket: int | Ticket) -> None:
         """Forget a record; nothing of it stays behind. A record of another spool, or of a closed one, stays."""
-        if ticket.spool is not self or self._closed:
+        if self._closed:
             return
-        if (file := ticket.file) is not None:
-            self._remove(file)
+        if isinstance(ticket, int):
+            slot = ticket - self._base
+            if 0 < slot < _SLOTS:
+                kind, _, length, _ = _HEAD.unpack_from(self._map, slot * _SLOT)
+                if kind == _FIRST:  # or it was cleared before
+                    self._clear((slot,), length)
+        elif ticket.spool is not self:
             return
-        slots, ticket.place = ticket.slots, ()
+        elif isinstance(ticket.place, Path):
+            self._remove(ticket.place)
+        else:
+            slots, ticket.place = ticket.place, ()
+            self._clear(slots, ticket.length)
+
+    def _clear(self, slots: tuple[int, ...], length: int) -> None:
+        used = min(_SLOT, _HEAD.size + length)
         for slot in slots:
             at = slot * _SLOT
-            used = min(_SLOT, _HEAD.size + ticket.length)
             self._map[at : at + used] = _CLEARED[:used]
         self._free.extend(reversed(slots))
         self._dirty = True
