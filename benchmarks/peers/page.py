@@ -13,6 +13,7 @@ from benchmarks.peers.figures import added, seen
 from benchmarks.peers.fresh import BASES
 from benchmarks.peers.provided import CHUNKS_AT_ONCE
 from benchmarks.peers.roster import ROSTER, SCENARIOS, Entry, entries
+from benchmarks.peers.worker import PACE_STEPS
 
 __all__ = ["draw", "write"]
 
@@ -61,7 +62,7 @@ def _opening(results: Results) -> Iterator[str]:
 # What it costs, and what others cost
 
 Printed by `make bench` on {about["machine"]}; load {about["load"]:.1f} before it began.
-How quick it was: to read a small JSON object a hundred times took {pace * 1e6:.0f} µs in the median.
+How quick it was: {PACE_STEPS:,} rounds of a loop of the interpreter's took {pace * 1e6:.0f} µs in the median.
 Compare the figures of this page with each other, not with those of another machine or day. What each provider's streams
 cost to read is on [a page of its own](reading-benchmarks.md), and so is [what keeping and delivering reports
 costs](delivery-benchmarks.md).

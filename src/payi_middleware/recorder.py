@@ -61,6 +61,7 @@ class Exchange(Holding):
     `begun` is when it began, in seconds since 1970, and `open` whether its response is still coming in. `hindered` says
     that a limit may have something to say to it, or that it may go through Pay-i's proxy; `limited` that a limit waits
     for its result, and `wanted` that anybody may; `model_instead` which model is to be asked for in place of its own;
+    `skips` that pieces of its answer which say nothing need not be fed;
     `blocks` that a limit of type block is in force, `let_pass` that it is made in spite of one, and `passage` how it
     goes through Pay-i's proxy, if it does.
     Whoever it is handed to keeps in `asked` and `answer` what request and reader said, in `ticket` where the call is on
@@ -96,6 +97,7 @@ class Exchange(Holding):
     received = 0
     queued_bytes = 0
     _stream: ref[Stream] | None = None
+    skips = False
 
     def __init__(
         self,
@@ -212,6 +214,7 @@ class Exchange(Holding):
         if (encoding := headers.get("content-encoding")) is not None:
             self.content_encoding = encoding
         self.reader = reader = open_reader(self.match, status, headers)
+        self.skips = False  # its own, as it is looked at for each piece
         if reader.streams:
             self._stream = remember(self)
         return True
@@ -231,6 +234,7 @@ class Exchange(Holding):
                 self._first_token = perf_counter()
             if reader.first_completion:
                 self._first_completion = perf_counter()
+                self.skips = self.content is None and reader.learns
         if self.received < _LATEST and self._stream is None and reader.streams:  # it had not said so
             self._stream = remember(self)
         self.received += len(chunk)
@@ -239,6 +243,11 @@ class Exchange(Holding):
         if terminal:
             self.finish(complete=True)
         return terminal
+
+    @property
+    def says_nothing(self) -> Callable[[bytes], bool] | None:
+        """What tells whether the next piece says nothing, if it `skips` such pieces: see `Reader`."""
+        return None if self.reader is None else self.reader.says_nothing
 
     @property
     def size(self) -> int:

@@ -80,6 +80,11 @@ class ExtraChunk:
         """Whether the app gets the stream without its encoding."""
         return self._decode is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held back, so that events of which none is the one need not come by here."""
+        return self._decode is None and not self._rest
+
     def pass_on(self, chunk: bytes) -> bytes:
         """Take the next bytes of the stream and return those that the app gets now.
 

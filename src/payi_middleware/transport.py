@@ -81,11 +81,17 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             exchange = self._exchange
             feed = exchange.feed
             extra = self._extra
+            says_nothing = None
             try:
                 for chunk in self._inner:
+                    if says_nothing is not None and says_nothing(chunk):
+                        yield chunk
+                        continue
                     passed = chunk if extra is None else extra.pass_on(chunk)
                     if feed(chunk) and (seconds := exchange.held_for):
                         wait((exchange.call,), seconds)
+                    if exchange.skips:
+                        says_nothing = exchange.says_nothing if extra is None or extra.idle else None
                     if passed or extra is None:
                         yield passed
                 if extra is not None and (rest := extra.rest()):
@@ -125,11 +131,17 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             exchange = self._exchange
             feed = exchange.feed
             extra = self._extra
+            says_nothing = None
             try:
                 async for chunk in self._inner:
+                    if says_nothing is not None and says_nothing(chunk):
+                        yield chunk
+                        continue
                     passed = chunk if extra is None else extra.pass_on(chunk)
                     if feed(chunk) and (seconds := exchange.held_for):
                         await await_settled((exchange.call,), seconds)
+                    if exchange.skips:
+                        says_nothing = exchange.says_nothing if extra is None or extra.idle else None
                     if passed or extra is None:
                         yield passed
                 if extra is not None and (rest := extra.rest()):

@@ -22,14 +22,19 @@ NO_TOKENS = ("audio_seconds", "search_unit", "page", "character", "web_search_re
 
 
 class Cut(httpx2.SyncByteStream):
+    """Comes in pieces of any size, or one event after the other, as from most servers."""
+
     def __init__(self, body: bytes, dice: random.Random) -> None:
         self.body = body
         self.dice = dice
 
     def __iter__(self) -> Iterator[bytes]:
         at = 0
+        by_event = self.dice.random() < 0.5
         while at < len(self.body):
             size = self.dice.choice((1, 7, 60, 250, 1400, 16_384))
+            if by_event and (end := self.body.find(b"\n\n", at)) >= 0:
+                size = end + 2 - at
             yield self.body[at : at + size]
             at += size
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -41,6 +41,17 @@ class Reader(Protocol):
     @property
     def streams(self) -> bool:
         """Whether the answer comes as events, which the app uses while they come."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it knows what events look like that say nothing, now that the first words have come."""
+
+    @property
+    def says_nothing(self) -> Callable[[bytes], bool] | None:
+        """What tells whether the next piece says nothing, which then need not be fed; None where it has to be.
+
+        It holds for the pieces up to the first one that is fed, and may be asked when no more is fed, too.
+        """
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; return True once, when the terminal event was among them. Never raises."""
@@ -109,6 +120,17 @@ class AnyReader:
     def streams(self) -> bool:
         """Whether the answer comes as events."""
         return self._frames is not None or is_stream(self._content_type)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it knows what events look like that say nothing, now that the first words have come."""
+        return self._echo is not None
+
+    @property
+    def says_nothing(self) -> Callable[[bytes], bool] | None:
+        """What tells whether the next piece says nothing: nearly every piece of a chat's stream is such a one."""
+        echo = self._echo
+        return echo.fits if echo is not None and self._hot is not None and self._events.between else None
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from .answer import Answer
 from .framing import comes_whole
@@ -54,6 +54,16 @@ class Whole:
     def streams(self) -> bool:
         """Whether it came as events after all."""
         return self._inner is not None and self._inner.streams
+
+    @property
+    def learns(self) -> bool:
+        """Whether it came as events of which some say nothing."""
+        return self._inner is not None and self._inner.learns
+
+    @property
+    def says_nothing(self) -> Callable[[bytes], bool] | None:
+        """What tells whether the next piece says nothing, if it came as events."""
+        return None if self._inner is None else self._inner.says_nothing
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event of what is a stream after all."""

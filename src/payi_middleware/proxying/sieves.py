@@ -36,6 +36,10 @@ class Sieve(Protocol):
     def decodes(self) -> bool:
         """Whether the app gets the body without its encoding."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held back, so that events that have nothing to be taken out need not come by here."""
+
     def pass_on(self, chunk: bytes) -> bytes:
         """Take the next bytes, and return those that the app gets now.
 
@@ -58,6 +62,11 @@ class _Sieve:
     def decodes(self) -> bool:
         """Whether the app gets the body without its encoding."""
         return self._decode is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held back, so that events that have nothing to be taken out need not come by here."""
+        return self._decode is None and not self._held
 
     def pass_on(self, chunk: bytes) -> bytes:
         """Take the next bytes, and return those that the app gets now."""
