@@ -289,12 +289,19 @@ def test_every_field_is_readable_back(ledger: Ledger) -> None:
 
 def test_requests_are_read_newest_first_or_in_order_by_user_and_up_to_a_number(ledger: Ledger) -> None:
     for number, name in enumerate(("alice", "bob", "alice")):
-        moment = RECEIVED + timedelta(milliseconds=number)  # those of one moment have no order
-        ingest(ledger, user_id=name, provider_response_id=f"{name}{number}", event_timestamp=moment.isoformat())
+        ingest(ledger, user_id=name, provider_response_id=f"{name}{number}")
     assert [record.provider_response_id for record in ledger.requests()] == ["alice2", "bob1", "alice0"]
     assert [record.provider_response_id for record in ledger.requests(limit=1)] == ["alice2"]
     oldest_first = ledger.requests(user_id="alice", newest_first=False)
     assert [record.provider_response_id for record in oldest_first] == ["alice0", "alice2"]
+
+
+def test_requests_are_in_the_order_they_were_booked_in_within_a_millisecond_too(ledger: Ledger) -> None:
+    names = [f"resp_{number}" for number in range(40)]
+    for name in names:
+        ingest(ledger, provider_response_id=name)
+
+    assert [record.provider_response_id for record in ledger.requests(newest_first=False)] == names
 
 
 def test_results_stay_readable_by_request_id_and_by_the_providers_id(ledger: Ledger) -> None:

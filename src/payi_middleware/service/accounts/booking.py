@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
+from payi_middleware.forks import ForkSafeLock
 from payi_middleware.service.errors import ServiceError, invalid
 from payi_middleware.service.store.encoding import decoded, encoded_states
 from payi_middleware.service.store.money import Amount
@@ -73,7 +74,7 @@ class _Booking:
         self._application_id = application_id
         self._known = known
         self.names: Names = set()
-        self._batch = ((time.time_ns() // 1_000_000 - _EPOCH_MS) << 22) | secrets.randbits(22)
+        self._batch = _next_batch()
         self._prefix = f"req_{self._batch:016x}{secrets.randbits(32):08x}"
 
     def book(self, pricing: Pricing) -> list[Outcome]:
@@ -186,6 +187,22 @@ class _Booking:
         if event.exchange and not use_case.logging_enabled:
             row["exchange"] = exchange_without_content(event)
         return row
+
+
+_numbering = ForkSafeLock()
+_newest = 0
+
+
+def _next_batch() -> int:
+    """Return a transaction's number, which its requests' ids begin with: of its time, and after those of this process.
+
+    Others' of the same millisecond differ from it in 22 random bits; what is added to the one before has ten.
+    """
+    global _newest
+    with _numbering:
+        at = (time.time_ns() // 1_000_000 - _EPOCH_MS) << 22
+        _newest = max(at | secrets.randbits(22), _newest + 1 + secrets.randbits(10))
+        return _newest
 
 
 _NOTHING = Amount(0, 0)
