@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .log import warn
@@ -9,7 +10,7 @@ from .providers import maybe_inference
 
 __all__ = ["Target", "target_at", "target_of"]
 
-_MOST = 1024
+_MOST, _SHORT = 1024, 200
 _REFERENCE = "_uri_reference"
 """What both libraries keep of a URL, and compute its properties of at each look: each in its own way."""
 
@@ -32,13 +33,21 @@ def target_at(scheme: str, host: str, port: int | None, path: str) -> Target:
 _known: dict[tuple[Any, ...], Target] = {}
 
 
+@lru_cache(maxsize=_MOST)
+def _may_be(path: str) -> bool:
+    return maybe_inference(path.encode())
+
+
 def target_of(url: Any) -> Target | None:
     """Return where a request to a URL goes to, its path decoded; None if that is not worth a closer look."""
     try:
         told = getattr(url, _REFERENCE)
-        key = (type(url), told.scheme, told.host, told.port, told.path)  # what may be secret is kept nowhere
+        path = told.path
+        key = (type(url), told.scheme, told.host, told.port, path)  # what may be secret is kept nowhere
         known = _known.get(key)
-    except (AttributeError, TypeError):
+        if known is None and 1 < len(path) <= _SHORT and not _may_be(path):  # at a root only the host can tell
+            return None
+    except (AttributeError, TypeError, ValueError):
         return _told(url, None)
     return _told(url, key) if known is None else known
 
