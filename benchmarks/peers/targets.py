@@ -20,8 +20,8 @@ Where pure Python ends:
 - What is done for a call on the app's thread runs with cold caches: between two calls an app runs millions of
   instructions of its own (the table of the plain call has those of the OpenAI SDK). Only fewer steps would help.
 - Each object that lives while a request waits brings the next collection of garbage forward, and a full one goes
-  through all that is loaded, by the SDKs, by the embedded ledger and by us. An app that calls `gc.freeze()` when it has
-  loaded everything spares itself that.
+  through all that is loaded, by the SDKs, by the embedded ledger and by us. After
+  [`gc.freeze()`](https://docs.python.org/3/library/gc.html#gc.freeze) it passes over what was there before.
 - What is put on record, and read from it, is plain Python: on a thread of ours, but under the same interpreter's lock.
   Where the machine has no core to spare, end to end shows that work, too.
 - The embedded ledger prices and books in the app's process. An app that is at its limit had better report to a service,

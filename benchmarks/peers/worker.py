@@ -163,8 +163,8 @@ def _parts(operations: int) -> list[int]:
 def pace_now() -> float:
     """Return the seconds that a fixed piece of work takes: more, the more others use the machine.
 
-    It makes no objects that the garbage collector counts. Collections would fall into it otherwise, and those take
-    longer the more a tool has loaded: reading JSON took a fifth longer in a process of ours than in a bare one.
+    It makes no objects that the garbage collector counts: collections would fall into it otherwise, and those take
+    longer the more a tool has loaded.
     """
     start = thread_time()
     mixed = 0

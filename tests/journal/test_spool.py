@@ -51,7 +51,7 @@ def test_a_record_that_is_longer_than_a_chain_has_a_file_of_its_own_for_its_owne
 
     assert isinstance(ticket, Ticket)
     (aside,) = spool.path.parent.glob("*.record")
-    assert ticket.file == aside
+    assert ticket.place == aside
     assert aside.stat().st_mode & 0o777 == 0o600
     assert spool.path.stat().st_mode & 0o777 == 0o600
     assert spool.used == 0
@@ -67,7 +67,7 @@ def test_a_record_that_finds_no_slot_has_a_file_of_its_own(spool: Spool) -> None
     late = spool.put(b"late")
 
     assert isinstance(late, Ticket)
-    assert late.file is not None
+    assert isinstance(late.place, Path)
     assert len(records_in(spool.path)) == SLOTS
     for ticket in [*tickets, late]:
         spool.clear(ticket)
@@ -82,9 +82,9 @@ def test_a_chain_that_finds_too_few_slots_gives_them_back(spool: Spool) -> None:
     fitting = spool.put(b"y" * 2 * ROOM)
 
     assert isinstance(aside, Ticket)
-    assert aside.file is not None
+    assert isinstance(aside.place, Path)
     assert isinstance(fitting, Ticket)
-    assert fitting.file is None
+    assert isinstance(fitting.place, tuple)
     for ticket in [*tickets, aside, fitting]:
         spool.clear(ticket)
     assert spool.used == 0

@@ -15,6 +15,7 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 from payi_middleware.limits.catalogue import listed_rates
 from payi_middleware.packed_prices import PackedPrices, built_in
+from payi_middleware.service.prices.catalogue import Catalogue
 
 _UNPACKED = """
 import gc, sys
@@ -56,6 +57,25 @@ def test_only_the_models_that_were_asked_for_stay_in_memory() -> None:
     done = subprocess.run([sys.executable, "-c", _UNPACKED], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout.split() == ["2", "False"]
+
+
+def test_a_list_of_resources_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked: list[str] = []
+    unpack = PackedPrices.unpacked
+
+    def counting(self: PackedPrices, provider_id: str) -> list[Provider]:
+        unpacked.append(provider_id)
+        return unpack(self, provider_id)
+
+    monkeypatch.setattr(PackedPrices, "unpacked", counting)
+    catalogue = Catalogue(built_in())
+
+    assert catalogue.find("system.azureopenai", "") is None
+    listed = catalogue.resources("system.azureopenai")
+    assert len(listed) > 1
+    assert catalogue.resources("system.azureopenai") == listed
+    assert all(catalogue.find("system.azureopenai", name) is model for name, model in listed.items())
+    assert unpacked == ["azure", "azure"]
 
 
 @pytest.mark.usefixtures("updated")

@@ -49,11 +49,6 @@ class Ticket:
         self.place = place
         self.length = length
 
-    @property
-    def file(self) -> Path | None:
-        """The file."""
-        return self.place if isinstance(self.place, Path) else None
-
 
 class Spool:
     """The slots of this process. `put` may be called on any thread, by a finaliser, too; the rest by one thread.

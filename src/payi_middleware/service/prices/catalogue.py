@@ -84,10 +84,15 @@ class Catalogue:
 
     def resources(self, category: str) -> Mapping[str, Model]:
         """Return the models of a category by the names of its resources; those that others offer there, too."""
-        providers = self._prices.unpacked(provider_of(category))
-        if not providers:
-            return {}
-        found = ((name, self._find((category, name, None), providers)) for name in sorted(self._names_of(providers)))
+        provider = provider_of(category)
+        names = self._names.get(provider)
+        providers: Sequence[Provider] | None = None
+        if names is None or any((category, name, None) not in self._found for name in names):
+            providers = self._prices.unpacked(provider)  # once for all of them
+            if not providers:
+                return {}
+            names = self._names_of(providers)
+        found = ((name, self._find((category, name, None), providers)) for name in sorted(names))
         return {name: model for name, model in found if model is not None}
 
     def _names_of(self, providers: Sequence[Provider]) -> dict[str, tuple[int, int]]:
