@@ -275,10 +275,16 @@ class _Request:
 class AsgiIncoming:
     """One request as the identity sources see it. What inner layers fill in is read when it is asked for."""
 
-    __slots__ = ("original",)
+    __slots__ = ("_names", "original")
 
     def __init__(self, scope: Any) -> None:
         self.original = scope
+        self._names: bytes | None = None
+
+    def _named(self) -> bytes:
+        """Return the names of all headers, each between line breaks: few requests have any that is looked for."""
+        self._names = names = b"\n".join((b"", *dict(self.original["headers"]), b"")).lower()
+        return names
 
     @property
     def peer(self) -> str | None:
@@ -288,7 +294,9 @@ class AsgiIncoming:
 
     def header(self, name: str) -> str | None:
         """The first value of a request header."""
-        wanted = _key(name)
+        wanted, marked = _key(name)
+        if marked not in (self._names or self._named()):
+            return None
         length = len(wanted)
         for key, value in self.original["headers"]:
             if key == wanted or (len(key) == length and key.lower() == wanted):
@@ -297,8 +305,7 @@ class AsgiIncoming:
 
     def mentions(self, prefix: str) -> bool:
         """Whether there are headers whose names begin like this."""
-        names = b"\n".join([b"", *[name for name, _ in self.original["headers"]]])
-        return b"\n" + _key(prefix) in names.lower()
+        return _key(prefix)[1][:-1] in (self._names or self._named())
 
     @property
     def user(self) -> object | None:
@@ -320,8 +327,10 @@ class AsgiIncoming:
 
 
 @lru_cache(maxsize=256)
-def _key(name: str) -> bytes:
-    return name.lower().encode("latin-1")
+def _key(name: str) -> tuple[bytes, bytes]:
+    """Return a header's name as it is compared, and as it is among all names."""
+    key = name.lower().encode("latin-1")
+    return key, b"\n%s\n" % key
 
 
 def decode_header(value: bytes) -> str:

@@ -8,7 +8,6 @@ a cancelled task, the garbage collector) hands the exchange over exactly once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from time import perf_counter, time_ns
 from typing import Any
 from weakref import ref
@@ -71,9 +70,7 @@ class Exchange(Holding):
     # There is one for each call, and few have all of this: what they begin with is the class's, and what stays so is
     # not set. An object with more than thirty attributes has a dict, which is one more for the garbage collector.
     _known: Annotations | None = None
-    _first_token: float | None = None
-    _first_completion: float | None = None
-    _ended: float | None = None
+    _first_token = _first_completion = _ended = 0.0  # until they have come
     reader: Reader | None = None
     status: int | None = None
     failure: str | None = None
@@ -177,17 +174,11 @@ class Exchange(Holding):
     @property
     def timing(self) -> Timing:
         """When the call began and how long its parts took."""
-        return Timing(datetime.fromtimestamp(self.begun, UTC), *self.durations)
+        return Timing.of(*self.moments())
 
-    @property
-    def durations(self) -> tuple[int | None, int | None, int | None]:
-        """Milliseconds to the end, to the first token and to that of the visible answer; None where that never came."""
-        start, end, token, completion = self._started, self._ended, self._first_token, self._first_completion
-        return (
-            None if end is None else round((end - start) * 1000),
-            None if token is None else round((token - start) * 1000),
-            None if completion is None else round((completion - start) * 1000),
-        )
+    def moments(self) -> tuple[float, float, float, float, float]:
+        """Return what `Timing.of` takes."""
+        return self.begun, self._started, self._ended, self._first_token, self._first_completion
 
     def may_ask_for_usage(self, query: str) -> bool:
         """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
@@ -208,12 +199,15 @@ class Exchange(Holding):
         self.status = status
         raw = getattr(headers, "raw", None)
         if isinstance(raw, list):  # httpx decodes all of its headers at each look at one
-            headers = {read: value.decode("latin-1") for name, value in raw if (read := READ_HEADERS[name])}
-        if decoded:
-            headers = {name.lower(): value for name, value in headers.items() if name.lower() != "content-encoding"}
-        if (encoding := headers.get("content-encoding")) is not None:
-            self.content_encoding = encoding
-        self.reader = reader = open_reader(self.match, status, headers)
+            told = {read: value.decode("latin-1") for name, value in raw if (read := READ_HEADERS[name])}
+        else:
+            told = {read: value for name, value in headers.items() if (read := READ_HEADERS[name.encode()])}
+        if "content-encoding" in told:
+            if decoded:
+                del told["content-encoding"]
+            else:
+                self.content_encoding = told["content-encoding"]
+        self.reader = reader = open_reader(self.match, status, told)
         self.skips = False  # its own, as it is looked at for each piece
         if reader.streams:
             self._stream = remember(self)
@@ -229,8 +223,8 @@ class Exchange(Holding):
         if reader is None or not self.open:
             return False
         terminal = reader.feed(chunk)
-        if self._first_completion is None:
-            if self._first_token is None and reader.first_token:
+        if not self._first_completion:
+            if reader.first_token and not self._first_token:
                 self._first_token = perf_counter()
             if reader.first_completion:
                 self._first_completion = perf_counter()
@@ -379,14 +373,15 @@ def begin(
     owner = owner_in(frame)
     if owner is None:
         return None
-    match = recognise(method, target.host, target.port, target.path, headers, owner.providers)
+    _, host, port, path, uri = target
+    match = recognise(method, host, port, path, headers, owner.providers)
     if match is None:
         return None
     return Exchange(
         owner,
         match,
         frame,
-        provider_uri=target.uri,
+        provider_uri=uri,
         module=sdk_of(headers.get("user-agent") if agent is None else agent),
         request=body,
         annotations=annotations,

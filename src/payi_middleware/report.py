@@ -46,6 +46,21 @@ class Timing:
     first_token_ms: int | None = None
     first_completion_ms: int | None = None
 
+    @classmethod
+    def of(cls, begun: float, started: float, ended: float, token: float, completion: float) -> Self:
+        """Return the timing of a call.
+
+        Args:
+            begun: seconds since 1970.
+            started, ended, token, completion: seconds on another clock; 0 for what never came.
+        """
+        return cls(
+            datetime.fromtimestamp(begun, UTC),
+            round((ended - started) * 1000) if ended else None,
+            round((token - started) * 1000) if token else None,
+            round((completion - started) * 1000) if completion else None,
+        )
+
     @property
     def ended(self) -> datetime:
         """When it ended; when it began where that is all that is known."""

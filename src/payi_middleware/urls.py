@@ -43,10 +43,10 @@ def target_of(url: Any) -> Target | None:
     try:
         told = getattr(url, _REFERENCE)
         path = told.path
+        if 1 < len(path) <= _SHORT and not _may_be(path):  # at a root only the host can tell
+            return None
         key = (type(url), told.scheme, told.host, told.port, path)  # neither query nor user, which may be secret
         known = _known.get(key)
-        if known is None and 1 < len(path) <= _SHORT and not _may_be(path):  # at a root only the host can tell
-            return None
     except (AttributeError, TypeError, ValueError):
         return _told(url, None)
     return _told(url, key) if known is None else known

@@ -38,6 +38,27 @@ def test_what_was_left_is_read_next() -> None:
     assert gathering.is_due(10.001)
 
 
+@pytest.mark.parametrize(("late", "moment"), [(0.01, 0.25), (0.1, 0.8), (5.0, 1.0)])
+def test_who_had_to_wait_long_for_the_interpreter_asks_for_it_later_again(late: float, moment: float) -> None:
+    gathering = Gathering()
+
+    gathering.nudge(10.0, wanted=False)
+    began = 10.25 + late
+    assert gathering.is_due(began)
+    gathering.gathered(began, 0.0, more=False, company=True, wanted=False)
+    assert not gathering.is_due(began + moment - 0.001)
+    assert gathering.is_due(began + moment + 0.001)
+
+
+def test_results_that_are_waited_for_are_looked_for_soon_however_late_the_last_ones_were() -> None:
+    gathering = Gathering()
+
+    gathering.nudge(10.0, wanted=True)
+    assert gathering.is_due(15.0)
+    gathering.gathered(15.0, 0.0, more=False, company=True, wanted=True)
+    assert gathering.is_due(15.009)
+
+
 @pytest.mark.parametrize(("wanted", "moment"), [(True, 0.008), (False, 0.25)])
 def test_after_several_at_once_others_are_looked_for_unasked(wanted: bool, moment: float) -> None:
     gathering = Gathering()

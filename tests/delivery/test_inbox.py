@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -10,14 +11,16 @@ import openai
 import pytest
 
 from payi_middleware import Settings, flush, instrument
-from payi_middleware.delivery import gathering
 from payi_middleware.delivery.inbox import Inbox
 from payi_middleware.delivery.work import Nudge
 from payi_middleware.demo.provider import Provider
+from payi_middleware.meter import Meter
 from payi_middleware.providers import Match
 from tests.delivery.ingest_server import Ingest
+from tests.delivery.lying import let_lie
 from tests.journal.exchanges import recorded
 from tests.transport.calling import KEY, MESSAGES
+from tests.waiting import until
 
 
 def _bring(inbox: Inbox, count: int, *, wanted: bool = False, pressed: bool = False) -> list[Any]:
@@ -49,7 +52,7 @@ def test_many_exchanges_are_announced_once_until_they_are_gathered(wanted: bool)
 
 def test_when_there_are_many_they_are_announced_as_urgent() -> None:
     inbox = Inbox()
-    _bring(inbox, 300)
+    _bring(inbox, 400)
     assert _queued(inbox) == [Nudge(wanted=False), Nudge(wanted=True)]
 
 
@@ -69,6 +72,16 @@ def test_an_exchange_that_somebody_waits_for_is_announced_although_others_are() 
     _bring(inbox, 1)
     _bring(inbox, 2, wanted=True)
     assert _queued(inbox) == [Nudge(wanted=False), Nudge(wanted=True)]
+
+
+def test_where_somebody_looks_unasked_only_what_is_waited_for_is_announced() -> None:
+    inbox = Inbox()
+    inbox.looked_after = True
+    assert list(inbox.gather(10)) == []
+    _bring(inbox, 2)
+    assert _queued(inbox) == []
+    _bring(inbox, 1, wanted=True)
+    assert _queued(inbox) == [Nudge(wanted=True)]
 
 
 def test_under_pressure_an_exchange_goes_into_the_queue_itself() -> None:
@@ -96,10 +109,26 @@ def test_what_is_pulled_out_comes_from_beside_the_queue_first() -> None:
         inbox.pull()
 
 
+def _has_delivered(meter: Meter, count: int) -> bool:
+    return bool(meter.stats()["delivered"] == count)
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_call_that_nobody_waits_for_is_reported_unasked(
+    journal: bool, ingest: Ingest, remote: Settings, provider: Provider
+) -> None:
+    meter = instrument(remote.model_copy(update={"headers": "off", **({} if journal else {"journal": "off"})}))
+    with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
+        for delivered in (1, 2, 3):
+            client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+            until(partial(_has_delivered, meter, delivered))
+    assert len(list(ingest.ledger.requests())) == 3
+
+
 def test_exchanges_that_nobody_waits_for_are_read_together(
     ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    let_lie(monkeypatch)
     read: list[str] = []
 
     def redact(item: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +149,7 @@ def test_exchanges_that_nobody_waits_for_are_read_together(
 def test_a_prompt_is_let_go_of_when_its_call_is_on_record_unless_it_is_reported(
     kept: bool, ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    let_lie(monkeypatch)
     meter = instrument(remote.model_copy(update={"headers": "off", "log_prompt_and_response": kept}))
     with openai.OpenAI(base_url=provider.openai_url, api_key=KEY) as client:
         client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
@@ -134,7 +163,7 @@ def test_a_prompt_is_let_go_of_when_its_call_is_on_record_unless_it_is_reported(
 def test_a_flush_does_not_wait_for_calls_that_are_made_meanwhile(
     ingest: Ingest, remote: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    let_lie(monkeypatch)
     ended = Event()
 
     def call() -> None:

@@ -60,7 +60,7 @@ def test_where_none_waits_nothing_is_hurried() -> None:
 def test_what_lies_beside_the_queue_is_read_at_once_and_nobody_is_woken_for_nothing() -> None:
     inbox = Inbox()
     inbox.hurry()
-    assert inbox.empty()
+    assert inbox.qsize() == 0
     exchange = recorded(Match("openai.chat", "system.openai", "openai"), b"{}", b"{}")
     assert exchange is not None
     inbox.bring(exchange, wanted=True, pressed=False, most=10)

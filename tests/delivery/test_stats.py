@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from payi_middleware import Settings, flush, instrument, recorder
-from payi_middleware.delivery import gathering, stock
+from payi_middleware.delivery import stock
 from tests.delivery.backlogged import call
 from tests.delivery.counting import Counting, counting_server
 from tests.delivery.ingest_server import PAYI_KEY
+from tests.delivery.lying import let_lie
 from tests.waiting import until
 
 HOUR = 3600
@@ -71,7 +72,7 @@ def test_no_report_is_overlooked_or_counted_twice_while_it_moves_from_thread_to_
 def test_a_call_whose_result_nobody_waits_for_grows_older_before_it_is_read(
     counted: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
+    let_lie(monkeypatch)
     meter = instrument(counted)
     call(0)
     until(lambda: meter.stats()["oldest_age"] > 0)

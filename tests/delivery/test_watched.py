@@ -10,9 +10,11 @@ import pytest
 
 from payi_middleware import Settings, aresult_of, flush, instrument, result_of, track_context
 from payi_middleware.delivery import dispatcher, gathering
+from payi_middleware.delivery.work import Nudge
 from payi_middleware.demo.provider import Provider
 from payi_middleware.meter import meter_for
 from tests.delivery.ingest_server import Ingest
+from tests.delivery.lying import let_lie
 from tests.transport.calling import KEY, MESSAGES
 from tests.waiting import until
 
@@ -34,10 +36,10 @@ def client(provider: Provider) -> Any:
 def unread(remote: Settings, ingest: Ingest, client: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings by which nobody waits for results, where a service is known to tell them."""
     settings = remote.model_copy(update={"headers": "off"})
+    let_lie(monkeypatch)
     instrument(settings)
     client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
     assert flush(30)  # the first report of all goes alone
-    monkeypatch.setattr(gathering, "_UNWANTED", 3600.0)
     return settings
 
 
@@ -79,7 +81,9 @@ def test_whoever_asks_for_the_result_of_a_call_outside_requests_does_not_wait_fo
         monkeypatch.setattr(gathering, "_UNWANTED", 0.0)
     answer = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
     if gathered:
-        deliverer = meter_for(unread)._delivery._dispatcher
+        delivery = meter_for(unread)._delivery
+        delivery._inbox.put(Nudge(wanted=False))
+        deliverer = delivery._dispatcher
         assert deliverer is not None
         until(lambda: bool(deliverer.stock.waiting))
     assert asking(answer).cost is not None

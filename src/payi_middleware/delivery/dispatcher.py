@@ -73,6 +73,7 @@ class Dispatcher:
         self.stock = stock
         self.pacing = Pacing()
         self._inbox = inbox
+        inbox.looked_after = stock.home is not None
         self._build = build
         self._forget = forget
         self._open_sink = open_sink
@@ -84,11 +85,8 @@ class Dispatcher:
         self._syncing, self._taken = False, 0
         self._under_way: dict[int, Job] = {}
         self._bulks, self._bulk_seconds = 0, 1.0
-        self._reading_backlog = False
-        self._accepted_since = False
-        self._backlog_first = False
-        self._asked_for = False
-        self._outage_told = False
+        self._reading_backlog = self._accepted_since = self._backlog_first = False
+        self._asked_for = self._outage_told = False
         self._gathering = Gathering()
         self._next_chores = monotonic() + _CHORES
         self._next_adoption = monotonic()
@@ -367,6 +365,8 @@ class Dispatcher:
         now = monotonic()
         if now >= self._next_chores and self.stock.home is not None:
             self._next_chores = now + _CHORES
+            if self._inbox.gathered:
+                self._gathering.nudge(now, wanted=True)
             if not self._syncing:  # a disk that takes its time is asked once
                 self._syncing = True
                 self._senders.do(self._sync)

@@ -7,6 +7,9 @@ __all__ = ["Gathering"]
 _MOMENT, _UNWANTED, _LONGEST = 0.008, 0.25, 0.05
 """Seconds: the shortest time between two gatherings where somebody may wait for a result, that where nobody does, and
 the longest of the former."""
+_PATIENCE, _RARELY = 8, 1.0
+"""How many times as long as the interpreter was in coming it is not asked for again where nobody waits for a result,
+and the seconds that this is at most."""
 _AT_EASE, _SHARE = 0.6, 1 / 8
 _STEEPNESS = 3
 """Far from its limit a process has time to read them soon, and clients notice; at its limit they wait for it anyway."""
@@ -24,7 +27,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.due: float | None = None
-        self._last = self._cpu = 0.0
+        self._last = self._cpu = self._late = 0.0
         self._busy = 0.0
 
     @property
@@ -46,10 +49,17 @@ class Gathering:
 
     def is_due(self, now: float) -> bool:
         """Return whether it is time; if so, `gathered` is called next."""
-        return self.due is not None and now >= self.due
+        if self.due is None or now < self.due:
+            return False
+        self._late = now - self.due
+        return True
 
     def gathered(self, now: float, cpu: float, *, more: bool, company: bool, wanted: bool) -> None:
         """All or some were read.
+
+        A thread of the app's that computes, and lets go of the interpreter for moments only, has it back before whoever
+        waits for it has woken up, and wakes that thread for nothing each time. So where it was long in coming, and
+        nobody waits for results, it is not asked for again soon.
 
         Args:
             more: some are left.
@@ -63,6 +73,6 @@ class Gathering:
         if more:
             self.due = now
         elif company:
-            self.due = now + (self.moment if wanted else _UNWANTED)
+            self.due = now + (self.moment if wanted else max(_UNWANTED, min(_RARELY, _PATIENCE * self._late)))
         else:
             self.due = None

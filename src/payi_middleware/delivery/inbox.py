@@ -17,13 +17,13 @@ __all__ = ["Inbox", "Item"]
 
 Item = Exchange | Barrier | Nudge | Opening | Stop | Done
 _NUDGE, _HURRY, _NOW = Nudge(wanted=False), Nudge(wanted=True), Nudge(wanted=True, at_once=True)
-_MANY = 256
+_MANY = 384
 """Exchanges that are read without further delay, as each of them has a place in the journal until then."""
 _AT_ONCE = 256
 """Threads that may be putting exchanges at the same moment without any of them being overlooked."""
 
 
-class Inbox(queue.SimpleQueue[Item]):
+class Inbox:
     """A queue whose `put` takes no lock that a finaliser could wait for, and which counts exchanges as freely.
 
     Exchanges lie beside it until they are gathered: to wake a thread for each of them would cost the app's thread about
@@ -31,12 +31,15 @@ class Inbox(queue.SimpleQueue[Item]):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.put, self.get, self.get_nowait = self._queue.put, self._queue.get, self._queue.get_nowait
         self._numbers = count(1)
         self._newest: deque[int] = deque([0], maxlen=_AT_ONCE)
         self._beside: deque[Exchange] = deque()
         self._nudges: deque[Nudge] = deque()
         self._nudged = self._hurried = False
+        self.looked_after = False
+        """Whether somebody looks beside the queue now and then, unasked, so that what nobody waits for wakes nobody."""
         self._given_up = 0
         self._giving_up = Lock()
 
@@ -52,18 +55,19 @@ class Inbox(queue.SimpleQueue[Item]):
             About how many there are now.
         """
         self._newest.append(next(self._numbers))
-        queued = self.qsize() + 1
+        beside = self._beside
+        queued = len(beside) + self._queue.qsize() - len(self._nudges) + 1
         if pressed or queued > most:
             self.put(exchange)
             return queued
-        self._beside.append(exchange)
+        beside.append(exchange)
         if wanted and not self._hurried:
             self._nudged = self._hurried = True
             self._nudge(_HURRY)
         elif not self._nudged:
             self._nudged = True
             self._nudge(_NUDGE)
-        elif len(self._beside) == _MANY:
+        elif len(beside) == _MANY:
             self._nudge(_HURRY)
         return queued
 
@@ -106,8 +110,8 @@ class Inbox(queue.SimpleQueue[Item]):
         self._nudged, self._hurried = True, wanted
 
     def gather(self, most: int) -> Iterator[Exchange]:
-        """Take what lies beside the queue; who comes from now on says so again."""
-        self._nudged = self._hurried = False
+        """Take what lies beside the queue; who comes from now on says so again, unless it is looked after."""
+        self._nudged, self._hurried = self.looked_after, False
         with suppress(IndexError):
             for _ in range(most):
                 yield self._beside.popleft()
@@ -124,7 +128,7 @@ class Inbox(queue.SimpleQueue[Item]):
 
     def qsize(self) -> int:
         """Return how many things there are, about; what only says that there are some is none."""
-        return max(0, super().qsize() - len(self._nudges)) + len(self._beside)
+        return max(0, self._queue.qsize() - len(self._nudges)) + len(self._beside)
 
     def give_up(self) -> None:
         """Count an exchange that was taken out again and goes nowhere. Not for finalisers."""

@@ -8,9 +8,9 @@ Errors and the answers of APIs that repeat what was asked are read at once, as t
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import fields, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -22,16 +22,19 @@ from payi_middleware.report import Content, Observed, Timing
 
 __all__ = ["read_record", "record_of"]
 
-_VERSION = 1
+_VERSION = 2
+_HEAD = struct.Struct("<BBhdddddHIII")
+"""Version; whether the app stopped listening; status, or -1; when it began, in seconds since 1970, and on another clock
+when it began and ended and when the first token and that of the answer came; and how many bytes each has of the id it
+is reported with, the opening, what few calls have, and the headers. The answer's body is what comes after them."""
 _MATCH = ("api", "category", "provider", "resource_from", "model_from_path", "publisher", "notes")
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _PIECE = 32_768
-_NULL = "null"
 _FAILED = 400
 _ANSWER = tuple(spec.name for spec in fields(Answer) if spec.name not in ("usage", "function_calls"))
 _USAGE = tuple(spec.name for spec in fields(Usage))
 _MOST_OPENINGS = 1024
-_openings: dict[tuple[int, str | None, str, str | None], tuple[Match, str]] = {}
+_openings: dict[tuple[int, str | None, str, str | None], tuple[Match, bytes]] = {}
 _NO_USAGE, _NO_ANSWER = Usage(), Answer()
 
 
@@ -41,40 +44,65 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     Args:
         hash_user: what user ids are replaced by, as they are in the report.
     """
-    reader, match = exchange.reader, exchange.match
-    # One that is put on record anew, as its journal was closed, may have been relieved of its request.
-    asked = exchange.asked = exchange.asked or asked_of(match, exchange.request)
-    kept = None if reader is None or (exchange.status or 0) >= _FAILED else reader.kept()
-    content = content_of(exchange) if exchange.content is not None else None
-    failure, annotations = exchange.failure, exchange.annotations
-    end, token, completion = exchange.durations
-    head = (
-        f"{_opening(match, asked, exchange.provider_uri, exchange.module)},"
-        f"{_NULL if exchange.status is None else exchange.status},"
-        f"{_NULL if failure is None else _ENCODE(failure)},"
-        f"{'true' if failure is None and not exchange.terminated else 'false'},{_seconds(exchange.begun)},"
-        f"[{_NULL if end is None else end},{_NULL if token is None else token},"
-        f"{_NULL if completion is None else completion}],"
-        f"{'{}' if annotations is NOTHING else _ENCODE(_annotations(annotations, hash_user))},"
-        f'"{exchange.fallback_id}",'
-        f"{_NULL if content is None else _ENCODE((content.request, content.response))}"
+    reader, match, status, failure = exchange.reader, exchange.match, exchange.status, exchange.failure
+    asked = exchange.asked
+    if (
+        asked is None
+    ):  # one that is put on record anew, as its journal was closed, may have been relieved of its request
+        exchange.asked = asked = asked_of(match, exchange.request)
+    kept = None if reader is None or status is None or status >= _FAILED else reader.kept()
+    annotations = exchange.annotations
+    more = headers = body = b""
+    if kept is None or failure is not None or annotations is not NOTHING or exchange.content is not None:
+        more = _more(exchange, annotations, hash_user, said=kept is None)
+    if kept is not None:
+        headers, body = _headers(tuple(kept[0].items())), kept[1]
+    own_id = (exchange.fallback_id or "").encode()
+    opening = _opening(match, asked, exchange.provider_uri, exchange.module)
+    begun, started, ended, token, completion = exchange.moments()
+    head = _HEAD.pack(
+        _VERSION,
+        failure is None and not exchange.terminated,
+        -1 if status is None else status,
+        begun,
+        started,
+        ended,
+        token,
+        completion,
+        len(own_id),
+        len(opening),
+        len(more),
+        len(headers),
     )
-    if kept is None:
-        return f"{head},null,{_ENCODE(_told(answer_of(exchange), with_content=content is not None))}]".encode()
-    return f"{head},{_headers(tuple(kept[0].items()))},null]\n".encode() + kept[1]
+    return b"".join((head, own_id, opening, more, headers, body))
+
+
+def _more(exchange: Exchange, annotations: Annotations, hash_user: Callable[[str], str] | None, *, said: bool) -> bytes:
+    """Write down what few calls have."""
+    told: dict[str, Any] = {}
+    if exchange.failure is not None:
+        told["failure"] = exchange.failure
+    if annotations is not NOTHING:
+        told["annotations"] = _annotations(annotations, hash_user)
+    content = None if exchange.content is None else content_of(exchange)
+    if content is not None:
+        told["content"] = (content.request, content.response)
+    if said:
+        told["said"] = _told(answer_of(exchange), with_content=content is not None)
+    return _ENCODE(told).encode()
 
 
 # What comes again and again is looked up: the encoder takes longer to begin than that takes in all.
 
 
-def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) -> str:
+def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) -> bytes:
     key = (id(match), asked.model, provider_uri, module)  # a match is looked up, too: its hash would take longer
     known = _openings.get(key)
     if known is not None and known[0] is match and not asked.notes:
         return known[1]
     named = (match.api, match.category, match.provider, match.resource_from, match.model_from_path, match.publisher)
-    told = (named, {**dict(match.notes), **asked.notes}, asked.model, provider_uri, module)  # reported as one
-    opening = f"[{_VERSION},{','.join(map(_ENCODE, told))}"
+    notes = {**dict(match.notes), **asked.notes}  # reported as one
+    opening = _ENCODE((named, notes, asked.model, provider_uri, module)).encode()
     if not asked.notes:
         if len(_openings) >= _MOST_OPENINGS:
             _openings.clear()
@@ -82,43 +110,43 @@ def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) 
     return opening
 
 
-def _seconds(begun: float) -> str:
-    whole, micros = divmod(round(begun * 1e6), 1_000_000)
-    return f"{whole}.{micros:06d}"  # the digits of a whole number of microseconds: those of any float take long to find
-
-
 @lru_cache(maxsize=1024)
-def _headers(items: tuple[tuple[str, str], ...]) -> str:
-    return _ENCODE(dict(items))
+def _headers(items: tuple[tuple[str, str], ...]) -> bytes:
+    return _ENCODE(dict(items)).encode()
 
 
 def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
     """Return what a record says: the exchange, its annotations with the user hashed already, and the fallback id.
 
     Raises:
-        ValueError, KeyError, TypeError: it cannot be understood; a newer version may have written it.
+        ValueError, KeyError, TypeError: it cannot be understood; another version may have written it.
     """
-    head, _, body = record.partition(b"\n")
-    version, *told = json.loads(head)
-    if version != _VERSION:
+    if record[:1] != bytes((_VERSION,)) or len(record) < _HEAD.size:
         raise ValueError("written by another version")
-    named, notes, model, uri, module, status, failure, early, started, times, about, own_id, content, headers, said = (
-        told
-    )
+    _, early, status, *moments, id_size, opening_size, more_size, headers_size = _HEAD.unpack_from(record)
+    rest = memoryview(record)[_HEAD.size :]
+    parts = []
+    for size in (id_size, opening_size, more_size, headers_size):
+        parts.append(bytes(rest[:size]))
+        rest = rest[size:]
+    own_id, opening, rare, headers = parts
+    named, notes, model, uri, module = json.loads(opening)
+    more = json.loads(rare) if rare else {}
     match = Match(**dict(zip(_MATCH, [*named, tuple(notes.items())], strict=True)))
+    said, content = more.get("said"), more.get("content")
     observed = Observed(
         match=match,
         asked=Asked(model),
-        answer=_read(match, status, headers, body) if said is None else _answer(said),
-        status=status,
-        timing=Timing(datetime.fromtimestamp(started, UTC), *times),
-        failure=failure,
-        ended_early=early,
+        answer=_read(match, status, json.loads(headers), bytes(rest)) if said is None else _answer(said),
+        status=None if status < 0 else status,
+        timing=Timing.of(*moments),
+        failure=more.get("failure"),
+        ended_early=bool(early),
         provider_uri=uri,
         module=module,
         content=None if content is None else Content(*content),
     )
-    return observed, Annotations(**about), own_id
+    return observed, Annotations(**more.get("annotations", {})), own_id.decode() or None
 
 
 def _annotations(annotations: Annotations, hash_user: Callable[[str], str] | None) -> dict[str, Any]:

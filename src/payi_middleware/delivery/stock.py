@@ -96,10 +96,12 @@ class Stock:
         Raises:
             IndexError: there is none.
         """
-        behind = (place for place, pending in enumerate(self.waiting) if pending.number > self._skipped)
-        place = next(behind, 0) if self._skipped else 0
-        pending = self.waiting[place]
-        del self.waiting[place]
+        waiting = self.waiting
+        place = 0
+        if self._skipped:
+            place = next((place for place, pending in enumerate(waiting) if pending.number > self._skipped), 0)
+        pending = waiting[place]
+        del waiting[place]
         self._bytes -= pending.size
         return pending
 

@@ -104,12 +104,14 @@ def recognise(
     """
     key = (method, host, port, path)
     known = _known.get(key)
-    if known is not None and known.custom is custom:
-        for name, value in known.noted:
-            if headers.get(name) != value:
-                break
-        else:
-            return known.match
+    if known is not None:
+        then, noted, match = known
+        if then is custom:
+            for name, value in noted:
+                if headers.get(name) != value:
+                    break
+            else:
+                return match
     noting = _Noting(headers)
     match = _recognise(method, host, port, path, noting, custom)
     if "authorization" not in noting.noted:  # a key is kept nowhere, and a signature never comes again

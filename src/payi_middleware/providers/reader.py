@@ -56,7 +56,7 @@ class Reader(Protocol):
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; return True once, when the terminal event was among them. Never raises."""
 
-    def kept(self) -> tuple[dict[str, str], bytes] | None:
+    def kept(self) -> tuple[Mapping[str, str], bytes] | None:
         """Return the headers and the body from which another reader would read the same, once no more is fed.
 
         None where this is not to be had without reading: of a stream, only what matters is kept, and of an answer that
@@ -154,7 +154,7 @@ class AnyReader:
             self._fail(f"{type(exc).__name__} in the parser")
             return False
 
-    def kept(self) -> tuple[dict[str, str], bytes] | None:
+    def kept(self) -> tuple[Mapping[str, str], bytes] | None:
         """Return the headers and the body that tell all; None of a stream, or of what repeats the prompt."""
         if self._frames is not None or self._broken or self._repeats:
             return None

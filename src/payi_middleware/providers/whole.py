@@ -105,18 +105,11 @@ class Whole:
     def _body(self) -> bytes:
         return self._chunk if self._more is None else b"".join((self._chunk, *self._more))
 
-    def kept(self) -> tuple[dict[str, str], bytes] | None:
+    def kept(self) -> tuple[Mapping[str, str], bytes] | None:
         """Return the headers and the body that tell all; None of what repeats the prompt."""
         if self._inner is not None:
             return self._inner.kept()
-        reading, headers = self._reading, self._headers
-        if reading.repeats:
-            return None
-        told = {"content-type": headers["content-type"].lower()}
-        for name in ("x-amzn-errortype", *reading.headers, "content-encoding"):
-            if value := headers.get(name):
-                told[name] = value
-        return told, self._body()
+        return None if self._reading.repeats else (self._headers, self._body())
 
     def _plainly(self) -> Answer | None:
         """Return what one JSON object tells, as nearly all answers are one; None where it takes more to find out."""
