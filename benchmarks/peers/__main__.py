@@ -25,8 +25,9 @@ _KEPT = ROOT / ".bench" / "results.json"
 _ROUNDS = int(os.environ.get("BENCH_ROUNDS", "15"))
 _SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 """Of load in one turn: many short ones, as the machine's speed changes from one second to the next."""
-_STARTS = 3
-"""Times that every process is started anew: where its memory happens to lie makes one slower than the next for good."""
+_STARTS, _SERVERS = 6, 3
+"""Times that every worker, and every server, is started anew: where its memory happens to lie makes one slower than the
+next for good."""
 
 
 def _say(what: str) -> None:
@@ -50,22 +51,21 @@ def _turns(pythons: dict[str, Path], results: dict[str, Any]) -> None:
             for scenario in SCENARIOS:
                 _say(f"{scenario}, {start + 1} of {_STARTS}")
                 involved = {entry.name: talks[entry.name] for entry in entries(scenario)}
-                for name, some in turns(involved, scenario, _of_a_start(_ROUNDS)).items():
+                for name, some in turns(involved, scenario, _of_each(_ROUNDS, _STARTS)).items():
                     told.setdefault(scenario, {}).setdefault(name, []).extend(some)
     results["turns"] = told
 
 
-def _of_a_start(rounds: int) -> int:
-    return max(1, -(-rounds // _STARTS))
+def _of_each(rounds: int, starts: int) -> int:
+    return max(1, -(-rounds // starts))
 
 
 def _end_to_end(pythons: dict[str, Path], results: dict[str, Any]) -> None:
     for delay, rounds, closer in ((0.0, _ROUNDS, 2 * _ROUNDS), (0.3, _ROUNDS // 3, 0)):
-        started = []
-        for start in range(_STARTS):
-            _say(f"end to end, {delay * 1e3:g} ms, {start + 1} of {_STARTS}")
-            started.append(end_to_end(pythons, delay, _of_a_start(rounds), _SECONDS, closer // _STARTS))
-        each = _of_a_start(rounds)
+        started, each = [], _of_each(rounds, _SERVERS)
+        for start in range(_SERVERS):
+            _say(f"end to end, {delay * 1e3:g} ms, {start + 1} of {_SERVERS}")
+            started.append(end_to_end(pythons, delay, each, _SECONDS, closer // _SERVERS))
         told = {name: asdict(together([served[name] for served in started], each)) for name in started[0]}
         results.setdefault("end-to-end", {})[f"{delay * 1e3:g}"] = told
 

@@ -24,15 +24,12 @@ class Added:
 
 
 def differences(entry: Turns, bare: Turns, figure: str) -> list[float]:
-    """Return what was added, round by round, in seconds at the pace that each had in the median.
+    """Return what was added, round by round: both have had their turns within the same seconds.
 
-    A core that shares its caches and units with another one's work is slow, and two that are compared are so at
-    different times: so turns are compared by how they relate to a fixed piece of work that was done in between. Each by
-    its own: what a tool leaves in memory makes that work slower, too, and is no reason to take something off.
+    Nothing is taken off for how quick the machine was: a piece of work to tell that by takes longer in a process that
+    has more in memory, and differs by some hundredths from one process to the next.
     """
-    paced = f"{figure}_paced"
-    own, bares = (median(turn["pace"] for turn in turns) for turns in (entry, bare))
-    return [ours[paced] * own - theirs[paced] * bares for ours, theirs in zip(entry, bare, strict=True)]
+    return [ours[figure] - theirs[figure] for ours, theirs in zip(entry, bare, strict=True)]
 
 
 def added(entry: Turns, bare: Turns, figure: str, parts: int = 1) -> Added:

@@ -164,12 +164,10 @@ _METHOD = f"""
 ## How it is measured
 
 - Each row is a process of its own, in a virtual environment of its own, set up as its documentation says, and started
-  anew twice, as one is slower than the next for as long as it lives by where its memory happens to lie. The processes
-  take turns, A B C A B C, each round beginning with another one, and a figure is the median of what is added to bare in
-  the same round. Cores are slower while others use what they share: a turn is timed in ten parts, between which a fixed
-  piece of work is timed, too, and what is compared is the one as a multiple of the other, at the pace that each process
-  had in the median. End to end, one turn differs from the next by a tenth: bare and ours have three times as many there
-  as the others.
+  anew five times (end to end: twice), as one is slower than the next for as long as it lives by where its memory
+  happens to lie. The processes take turns, A B C A B C, each round beginning with another one, and a figure is the
+  median of what is added to bare in the same round. End to end, one turn differs from the next by a tenth: bare and
+  ours have three times as many there as the others.
 - CPU time, not time on the clock. "App's thread" is what a request waits for; "all threads" has in it what a tool does
   in the background, and what it does to flush at the end of the turn.
 - Instructions are counted by valgrind, as the difference between two runs, one with 100 operations more. They are the

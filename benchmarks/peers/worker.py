@@ -15,7 +15,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from statistics import fmean
 from time import process_time, thread_time
 from typing import Any
 
@@ -25,7 +24,6 @@ from benchmarks.peers.tools.base import CALL, HTTP, SERVER, App, Tool, tool_of
 
 _BIG_WORDS = "word " * 820
 _BIG_CHUNKS = 5_000
-_PARTS = 10
 PACE_STEPS = 2_500
 """Of the fixed piece of work that tells how quick the machine is just now."""
 
@@ -49,33 +47,25 @@ class Worker:
         """Run a turn, and tell what an operation of it took and what was recorded.
 
         Returns:
-            `cpu` and `thread` are CPU seconds of all threads and of the app's; `cpu_paced` and `thread_paced` the same
-            as multiples of `pace`, the seconds that a fixed piece of work took meanwhile.
+            `cpu` and `thread` are CPU seconds of all threads and of the app's, and `pace` those that a fixed piece of
+            work took before.
         """
         before = dict(self._tool.recorded())
         self._proved = 0
         work = getattr(self, f"_{scenario.replace('-', '_')}")
         gc.collect()
-        own_thread = own_paced = 0.0
-        paces = [pace_now()]
+        pace = pace_now()
         with nullcontext() if scenario == "asgi" else self._tool.around():
-            all_threads = process_time()
-            for part in [operations] if scenario == "streams-at-once" else _parts(operations):
-                started = thread_time()
-                work(part)
-                spent = thread_time() - started
-                paces.append(pace_now())
-                own_thread += spent
-                own_paced += spent / fmean(paces[-2:])
+            all_threads, own_thread = process_time(), thread_time()
+            work(operations)
+            own_thread = thread_time() - own_thread
         self._tool.flush()
-        all_threads = process_time() - all_threads - sum(paces[1:])
+        all_threads = process_time() - all_threads
         after = self._tool.recorded()
         return {
             "cpu": all_threads / operations,
             "thread": own_thread / operations,
-            "cpu_paced": all_threads / fmean(paces) / operations,
-            "thread_paced": own_paced / operations,
-            "pace": fmean(paces),
+            "pace": pace,
             "operations": operations,
             "proved": self._proved,
             **{kind: after.get(kind, 0) - before.get(kind, 0) for kind in (SERVER, CALL, HTTP)},
@@ -154,18 +144,8 @@ class Worker:
         self._runner.run(all_of_them())
 
 
-def _parts(operations: int) -> list[int]:
-    """Cut a turn into parts, between which the machine's pace is taken: it changes while a turn lasts."""
-    count = min(_PARTS, operations)
-    return [operations * (number + 1) // count - operations * number // count for number in range(count)]
-
-
 def pace_now() -> float:
-    """Return the seconds that a fixed piece of work takes: more, the more others use the machine.
-
-    It makes no objects that the garbage collector counts: collections would fall into it otherwise, and those take
-    longer the more a tool has loaded.
-    """
+    """Return the seconds that a fixed piece of work takes: more, the more others use the machine."""
     start = thread_time()
     mixed = 0
     for number in range(PACE_STEPS):

@@ -11,32 +11,21 @@ from benchmarks.peers.sink import spans_in
 from benchmarks.peers.targets import ratio
 
 
-def _turns(*pairs: tuple[float, float]) -> list[dict[str, float]]:
-    return [
-        {"pace": pace, "cpu": cpu, "cpu_paced": cpu / pace, "operations": 10, "call": 9, "proved": 0}
-        for pace, cpu in pairs
-    ]
+def _turns(*seconds: float) -> list[dict[str, float]]:
+    return [{"cpu": cpu, "operations": 10, "call": 9, "proved": 0} for cpu in seconds]
 
 
-def test_a_round_in_which_the_machine_was_slow_counts_as_if_it_had_not_been() -> None:
-    bare = _turns((1, 10), (3, 30), (1, 10))
-    ours = _turns((1, 12), (1, 12), (3, 36))
-    assert added(ours, bare, "cpu") == Added(2, 0)
-
-
-def test_a_tool_that_slows_the_fixed_work_down_as_well_is_not_measured_as_less() -> None:
-    bare = _turns((1, 10), (1, 10), (1, 10))
-    ours = _turns((2, 14), (2, 14), (2, 14))
-    assert added(ours, bare, "cpu") == Added(4, 0)
+def test_what_is_added_is_compared_with_the_same_round_of_bare() -> None:
+    assert added(_turns(12, 33, 12), _turns(10, 30, 10), "cpu") == Added(2, 0.5)
 
 
 def test_a_figure_is_for_a_part_of_an_operation() -> None:
-    assert added(_turns((1, 500)), _turns((1, 0)), "cpu", 500).seconds == 1
+    assert added(_turns(500), _turns(0), "cpu", 500).seconds == 1
 
 
 def test_what_was_not_recorded_shows() -> None:
     entry = next(entry for entry in ROSTER if entry.name == "langfuse")
-    assert seen(entry, "chat", _turns((1, 1), (1, 1))) == "90%"
+    assert seen(entry, "chat", _turns(1, 1)) == "90%"
 
 
 def test_servers_that_were_started_anew_are_compared_in_the_rounds_that_all_have_had() -> None:
