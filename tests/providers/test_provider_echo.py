@@ -32,6 +32,15 @@ def test_any_other_difference_is_none() -> None:
     assert not echo.fits(event[:-2])
 
 
+def test_a_quote_that_is_there_once_does_not_count_twice() -> None:
+    flat = b'data: {"content":"%s"}\n\n'
+    echo = learned(flat % b"Hi")
+    assert echo.fits(flat % b"")
+    assert echo.fits(flat % b"one" + flat % b"")
+    assert not echo.fits(b'data: {"content":"}\n\n')
+    assert not echo.fits(b'data: {"content":"')
+
+
 def test_words_with_a_quote_are_looked_at_closely() -> None:
     echo = learned()
     assert not echo.fits(EVENT % (b'\\"', b""))
