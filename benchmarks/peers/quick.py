@@ -22,7 +22,7 @@ from benchmarks.peers.running import Talk, talk, turns
 __all__ = ["BASELINE", "ROUNDS", "readings"]
 
 BASELINE = Path(__file__).resolve().parents[1] / "baseline.json"
-ROUNDS = 24
+ROUNDS = 16
 _BARE, _AGAIN = ROSTER[:2]
 _CASES: Mapping[str, tuple[str, str, str, str]] = {
     "ASGI request, headers on": ("asgi", "embedded", "summary", "cpu"),

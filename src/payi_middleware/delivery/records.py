@@ -46,9 +46,8 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     """
     reader, match, status, failure = exchange.reader, exchange.match, exchange.status, exchange.failure
     asked = exchange.asked
-    if (
-        asked is None
-    ):  # one that is put on record anew, as its journal was closed, may have been relieved of its request
+    # One that is put on record anew, as its journal was closed, may have been relieved of its request.
+    if asked is None:
         exchange.asked = asked = asked_of(match, exchange.request)
     kept = None if reader is None or status is None or status >= _FAILED else reader.kept()
     annotations = exchange.annotations
