@@ -201,7 +201,8 @@ class Exchange(Holding):
         if isinstance(raw, list):  # httpx decodes all of its headers at each look at one
             told = {read: value.decode("latin-1") for name, value in raw if (read := READ_HEADERS[name])}
         else:
-            told = {read: value for name, value in headers.items() if (read := READ_HEADERS[name.encode()])}
+            names = ((str(name).encode(errors="replace"), value) for name, value in headers.items())
+            told = {read: value for name, value in names if (read := READ_HEADERS[name])}
         if "content-encoding" in told:
             if decoded:
                 del told["content-encoding"]

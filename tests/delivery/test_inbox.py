@@ -84,6 +84,16 @@ def test_where_somebody_looks_unasked_only_what_is_waited_for_is_announced() -> 
     assert _queued(inbox) == [Nudge(wanted=True)]
 
 
+def test_who_comes_after_somebody_has_asked_in_vain_is_announced() -> None:
+    inbox = Inbox()
+    inbox.looked_after = True
+    assert list(inbox.gather(10)) == []
+    inbox.ask()
+    assert list(inbox.gather(10)) == []
+    _bring(inbox, 2)
+    assert _queued(inbox) == [Nudge(wanted=True, at_once=True), Nudge(wanted=False)]
+
+
 def test_under_pressure_an_exchange_goes_into_the_queue_itself() -> None:
     inbox = Inbox()
     assert _queued(inbox) == []

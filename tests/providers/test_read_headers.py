@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from payi_middleware.providers import READ_HEADERS
+from payi_middleware.providers import READ_HEADERS, Match
 from payi_middleware.providers.registry import FORMATS
+from tests.journal.exchanges import recorded
 
 
 @pytest.mark.parametrize("name", ["content-type", "content-encoding", "x-amzn-errortype"])
@@ -29,3 +30,11 @@ def test_any_other_is_not_and_however_many_come_few_are_remembered(name: bytes) 
     for number in range(3_000):
         assert own[b"x-%d" % number] == ""
     assert len(own) <= 1_024
+
+
+def test_a_name_that_no_header_can_have_is_passed_over() -> None:
+    odd = {"x-\udcff": "1", b"content-type": "text/plain", "Content-Type": "application/json"}
+    exchange = recorded(Match("openai.chat", "system.openai", "openai"), b"{}", b'{"id":"c-1"}', headers=odd)  # type: ignore[arg-type]
+    assert exchange is not None
+    assert exchange.reader is not None
+    assert exchange.reader.finish().response_id == "c-1"

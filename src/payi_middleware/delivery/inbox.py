@@ -37,7 +37,7 @@ class Inbox:
         self._newest: deque[int] = deque([0], maxlen=_AT_ONCE)
         self._beside: deque[Exchange] = deque()
         self._nudges: deque[Nudge] = deque()
-        self._nudged = self._hurried = False
+        self._nudged = self._hurried = self._asked = False
         self.looked_after = False
         """Whether somebody looks beside the queue now and then, unasked, so that what nobody waits for wakes nobody."""
         self._given_up = 0
@@ -65,9 +65,10 @@ class Inbox:
             self._nudged = self._hurried = True
             self._nudge(_HURRY)
         elif not self._nudged:
-            self._nudged = True
+            self._asked, self._nudged = False, True
             self._nudge(_NUDGE)
-        elif len(beside) == _MANY:
+        elif len(beside) >= _MANY and not self._hurried:
+            self._hurried = True
             self._nudge(_HURRY)
         return queued
 
@@ -77,7 +78,9 @@ class Inbox:
             self._nudge(_NOW)
 
     def ask(self) -> None:
-        """Have what has come delivered at once, as somebody asks for the result."""
+        """Have what has come delivered at once, as somebody asks for the result; who comes next says so."""
+        if not self._beside:
+            self._asked, self._nudged = True, False
         self._nudge(_NOW)
 
     def _nudge(self, nudge: Nudge) -> None:
@@ -111,7 +114,7 @@ class Inbox:
 
     def gather(self, most: int) -> Iterator[Exchange]:
         """Take what lies beside the queue; who comes from now on says so again, unless it is looked after."""
-        self._nudged, self._hurried = self.looked_after, False
+        self._nudged, self._hurried = self.looked_after and not self._asked, False
         with suppress(IndexError):
             for _ in range(most):
                 yield self._beside.popleft()

@@ -23,7 +23,7 @@ from payi_middleware.report import Content, Observed, Timing
 __all__ = ["read_record", "record_of"]
 
 _VERSION = 2
-_HEAD = struct.Struct("<BBhdddddHIII")
+_HEAD = struct.Struct("<BBidddddHIII")
 """Version; whether the app stopped listening; status, or -1; when it began, in seconds since 1970, and on another clock
 when it began and ended and when the first token and that of the answer came; and how many bytes each has of the id it
 is reported with, the opening, what few calls have, and the headers. The answer's body is what comes after them."""

@@ -27,7 +27,8 @@ _SLOT = 4096
 _SLOTS = 1024
 _LONGEST_CHAIN = 64
 _FAMILY = b"payi-spool-"
-_MAGIC = _FAMILY + b"1\n"
+_MAGIC = _FAMILY + b"2\n"
+"""Another number whenever records are written in another way: whoever does not know that leaves the file alone."""
 _HEAD = struct.Struct("<HHII")
 """Kind of slot, the slot that goes on, bytes of the whole record from here on, CRC-32 of those and of what follows."""
 _SEED = 0x70617969
