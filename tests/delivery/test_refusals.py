@@ -37,9 +37,8 @@ def _call_until_refused(provider: Provider, meter: Meter, count: int) -> list[An
         good += _call(provider, user_id="good")
         assert result_of(good[-1], timeout=30).request_id
         assert len(good) < 100
-    good += _call(
-        provider, user_id="good"
-    )  # had the refusal come last, results would be waited for after this one only
+    # Had the refusal been the last that was heard, results would be waited for after this one only.
+    good += _call(provider, user_id="good")
     assert result_of(good[-1], timeout=30).request_id
     return good
 

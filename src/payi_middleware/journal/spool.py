@@ -33,8 +33,7 @@ _HEAD = struct.Struct("<HHII")
 """Kind of slot, the slot that goes on, bytes of the whole record from here on, CRC-32 of those and of what follows."""
 _SEED = 0x70617969
 """What a checksum begins with: that of nothing would be 0 otherwise, as is what a torn write leaves unwritten."""
-_HEAD_SIZE, _pack_head, _crc32 = _HEAD.size, _HEAD.pack_into, zlib.crc32
-_ROOM = _SLOT - _HEAD_SIZE
+_ROOM = _SLOT - _HEAD.size
 _FREE, _FIRST, _MORE = 0, 0x7A1F, 0x7A20
 _CLEARED = bytes(_SLOT)
 _PRIVATE = 0o600
@@ -97,11 +96,8 @@ class Spool:
                 slot = self._free.pop()
             except IndexError:
                 return self._put_aside(record)
-            at = slot * _SLOT
-            start = at + _HEAD_SIZE
             try:
-                self._map[start : start + length] = record
-                _pack_head(self._map, at, _FIRST, 0, length, _crc32(record, _SEED))  # as `_write` does
+                self._write(slot, record, _FIRST, 0, length, zlib.crc32(record, _SEED))
             except ValueError:  # another thread has closed it meanwhile
                 raise OSError("the spool is closed") from None
             self._dirty = True
@@ -132,9 +128,9 @@ class Spool:
 
     def _write(self, slot: int, piece: bytes, kind: int, after: int, length: int, checksum: int) -> None:
         at = slot * _SLOT
-        start = at + _HEAD_SIZE
+        start = at + _HEAD.size
         self._map[start : start + len(piece)] = piece
-        _pack_head(self._map, at, kind, after, length, checksum)  # without it the rest does not count
+        _HEAD.pack_into(self._map, at, kind, after, length, checksum)  # without it the rest does not count
 
     def _put_aside(self, record: bytes) -> Ticket:
         """Write a record that does not fit to a file of its own."""
