@@ -10,6 +10,7 @@ from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
 from .log import warn
+from .raw_headers import by_name
 from .recorder import Exchange, begin
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
@@ -30,8 +31,8 @@ _PREFIX = CALL_PREFIX.encode()
 
 
 def _own_names(headers: Iterable[bytes]) -> Collection[bytes]:
-    """Name the `xProxy-*` headers that the app put on a call, in lower case."""
-    return {name.lower() for name in headers if name[: len(_PREFIX)].lower() == _PREFIX}
+    """Name the `xProxy-*` headers that the app put on a call, of the lower-case names of all."""
+    return {name for name in headers if name.startswith(_PREFIX)}
 
 
 def _small_fields(stream: Any) -> bytes | None:
@@ -58,18 +59,16 @@ class Metering:
     __slots__ = ("_asked", "_extensions", "_own_headers", "_request", "exchange", "may_stream", "sent")
 
     def __init__(self, request: Any, target: Target, frame: Frame | None) -> None:
-        self._request = request
-        self.sent = request
+        self._request = self.sent = request
         self.exchange: Exchange | None = None
-        self.may_stream = False
+        self.may_stream = self._asked = False
         self._own_headers: list[tuple[bytes, bytes]] | None = None
-        self._asked = False
         self._extensions = extensions = request.extensions
         request.extensions = {**extensions, METERED: True}
         try:
             headers = request.headers
-            told = dict(headers.raw)
-            own = _own_names(told) if _PREFIX in b"\n".join(told).lower() else ()  # as nearly all calls have none
+            told = by_name(headers)
+            own = _own_names(told) if _PREFIX in b"\n".join(told) else ()  # as nearly all calls have none
             try:
                 body = request.content
             except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
@@ -81,7 +80,7 @@ class Metering:
                 body,
                 frame,
                 read_annotations(headers.get) if own else NOTHING,
-                told.get(b"User-Agent") or told.get(b"user-agent"),
+                told.get(b"user-agent"),
             )
             if self.exchange is not None:
                 self.may_stream = body is not None and b'"stream"' in body

@@ -84,12 +84,13 @@ def _patch_client(client: type[Any], metered: type[Any]) -> Callable[[], None]:
     @wraps(original)
     def transport_for_url(self: Any, url: Any) -> Any:
         transport = original(self, url)
-        if not wanted or target_of(url) is None:
+        if not wanted or (target := target_of(url)) is None:
             return transport
         known = vars(self).get(_KNOWN)
         if known is None or known.inner is not transport:  # a client with mounts has several
             known = metered(transport, ref(self), original)
             setattr(self, _KNOWN, known)
+        known.latest = url, target  # it is asked for it next, by this thread or another one
         return known
 
     setattr(client, _SEAM, transport_for_url)

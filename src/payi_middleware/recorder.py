@@ -22,6 +22,7 @@ from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
 from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
+from .raw_headers import by_name
 from .report import Timing
 from .results import XproxyResult
 from .unfinished import Stream, forget, remember
@@ -57,12 +58,12 @@ class Exchange(Holding):
         request: the request's body, if it is in memory.
         annotations: what the app put on the call itself.
 
-    `begun` is when it began, in seconds since 1970, and `open` whether its response is still coming in. `hindered` says
-    that a limit may have something to say to it, or that it may go through Pay-i's proxy; `limited` that a limit waits
-    for its result, and `wanted` that anybody may; `model_instead` which model is to be asked for in place of its own;
-    `skips` that pieces of its answer which say nothing need not be fed;
-    `blocks` that a limit of type block is in force, `let_pass` that it is made in spite of one, and `passage` how it
-    goes through Pay-i's proxy, if it does.
+    `begun` is when it began, in seconds since 1970; `started`, `ended`, `first_token` and `first_completion` are of
+    another clock (see `Timing.of`), and `open` says whether its response is still coming in. `hindered` says that a
+    limit may have something to say to it, or that it may go through Pay-i's proxy; `limited` that a limit waits for its
+    result, and `wanted` that anybody may; `model_instead` which model is to be asked for in place of its own; `skips`
+    that pieces of its answer which say nothing need not be fed; `blocks` that a limit of type block is in force,
+    `let_pass` that it is made in spite of one, and `passage` how it goes through Pay-i's proxy, if it does.
     Whoever it is handed to keeps in `asked` and `answer` what request and reader said, in `ticket` where the call is on
     record already, and in `fallback_id` the id that it is reported with where the provider gives none.
     """
@@ -70,7 +71,7 @@ class Exchange(Holding):
     # There is one for each call, and few have all of this: what they begin with is the class's, and what stays so is
     # not set. An object with more than thirty attributes has a dict, which is one more for the garbage collector.
     _known: Annotations | None = None
-    _first_token = _first_completion = _ended = 0.0  # until they have come
+    first_token = first_completion = ended = 0.0  # until they have come
     reader: Reader | None = None
     status: int | None = None
     failure: str | None = None
@@ -134,21 +135,24 @@ class Exchange(Holding):
         if scope is not None:
             scope.tally.add(call)
         self.begun = time_ns() // 1000 / 1e6  # whole microseconds, as reports tell them
-        self._started = perf_counter()
+        self.started = perf_counter()
 
     def _current(self) -> Annotations:
         frame, own = self._frame, self.call_annotations
         below = process_defaults() if frame is None else frame.annotations()
         return below if own is NOTHING else override(below, own)
 
-    def stand_alone(self) -> None:
-        """Keep nothing of the app's alive from here on, if it is known by now whom the call is for.
+    def wait_lightly(self, *, on_record: bool) -> None:
+        """Keep no more alive from here on than what a report is made of and whoever waits for its result.
 
-        Nor is the prompt kept, unless it is reported, if it is known what was asked.
+        Args:
+            on_record: what was said is to be had of the record; what waits takes no memory that the app has at hand.
         """
-        if self.asked is not None and self.content is None:
+        if on_record:
+            self.reader = None
+        if self.asked is not None and self.content is None and self.passage is None:
             self.request = None
-        if self._known is not None:
+        if self._known is not None and not self.wanted:  # it is known whom the call is for
             self._let_go()
             self._frame = None
 
@@ -169,16 +173,12 @@ class Exchange(Holding):
     @property
     def recorded(self) -> float:
         """When it ended, in seconds since 1970."""
-        return self.begun + (self._ended or perf_counter()) - self._started
+        return self.begun + (self.ended or perf_counter()) - self.started
 
     @property
     def timing(self) -> Timing:
         """When the call began and how long its parts took."""
-        return Timing.of(*self.moments())
-
-    def moments(self) -> tuple[float, float, float, float, float]:
-        """Return what `Timing.of` takes."""
-        return self.begun, self._started, self._ended, self._first_token, self._first_completion
+        return Timing.of(self.begun, self.started, self.ended, self.first_token, self.first_completion)
 
     def may_ask_for_usage(self, query: str) -> bool:
         """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
@@ -197,12 +197,8 @@ class Exchange(Holding):
             self.discard()
             return False
         self.status = status
-        raw = getattr(headers, "raw", None)
-        if isinstance(raw, list):  # httpx decodes all of its headers at each look at one
-            told = {read: value.decode("latin-1") for name, value in raw if (read := READ_HEADERS[name])}
-        else:
-            names = ((str(name).encode(errors="replace"), value) for name, value in headers.items())
-            told = {read: value for name, value in names if (read := READ_HEADERS[name])}
+        come = by_name(headers)
+        told = {READ_HEADERS[name]: come[name].decode("latin-1") for name in come.keys() & READ_HEADERS.keys()}
         if "content-encoding" in told:
             if decoded:
                 del told["content-encoding"]
@@ -224,17 +220,19 @@ class Exchange(Holding):
         if reader is None or not self.open:
             return False
         terminal = reader.feed(chunk)
-        if not self._first_completion:
-            if reader.first_token and not self._first_token:
-                self._first_token = perf_counter()
-            if reader.first_completion:
-                self._first_completion = perf_counter()
-                self.skips = self.content is None and reader.learns
-        if self.received < _LATEST and self._stream is None and reader.streams:  # it had not said so
-            self._stream = remember(self)
         self.received += len(chunk)
         if self.content is not None and self.received <= _KEPT_CONTENT:
             self.content.append(chunk)
+        if reader.keeps:  # nothing can be told yet, as of any answer that is no stream
+            return False
+        if not self.first_completion:
+            if reader.first_token and not self.first_token:
+                self.first_token = perf_counter()
+            if reader.first_completion:
+                self.first_completion = perf_counter()
+                self.skips = self.content is None and reader.learns
+        if self.received - len(chunk) < _LATEST and self._stream is None and reader.streams:  # it had not said so
+            self._stream = remember(self)
         if terminal:
             self.finish(complete=True)
         return terminal
@@ -245,9 +243,14 @@ class Exchange(Holding):
         return None if self.reader is None else self.reader.says_nothing
 
     @property
+    def is_left_to_record(self) -> bool:
+        """Whether only the record has what the provider answered."""
+        return self.answer is None and self.reader is None and type(self.ticket) is int
+
+    @property
     def size(self) -> int:
         """Bytes that this exchange keeps in memory, about."""
-        return len(self.request or b"") + min(self.received, _KEPT_BODY)
+        return len(self.request or b"") + (0 if self.reader is None else min(self.received, _KEPT_BODY))
 
     def let_go(self) -> None:
         """Free what was read: a report may wait for an hour, and the bodies need not."""
@@ -279,7 +282,7 @@ class Exchange(Holding):
         if self._stream is not None:
             forget(self._stream)
         self.terminated = complete
-        self._ended = perf_counter()
+        self.ended = perf_counter()
         call = self._call or self.call
         call.due = True
         if self.passage is not None and call.settled:

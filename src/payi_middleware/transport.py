@@ -22,7 +22,7 @@ from .metering import CALL_EXTENSION, METERED, Metering
 from .recorder import Exchange
 from .stream_usage import UndecodableError
 from .underway import may_be_sent_on, sending
-from .urls import target_of
+from .urls import Target, target_of
 
 if TYPE_CHECKING:
     from .proxying.sieves import Sieve
@@ -37,12 +37,15 @@ class _Wrapper:
         inner: the other one.
         client: returns the client that was given this one for its URL, as long as it lives: it keeps this one.
         original: how that client finds its transport for another URL.
+
+    `latest` is the URL that it was found for last, and where that goes to.
     """
 
     def __init__(
         self, inner: Any, client: Callable[[], Any] | None = None, original: Callable[[Any, Any], Any] | None = None
     ) -> None:
         self.inner = self._inner = inner
+        self.latest: tuple[Any, Target | None] = None, None
         self._client = client
         self._original = original
 
@@ -180,7 +183,10 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            if METERED in request.extensions or (target := target_of(request.url)) is None:
+            url, target = self.latest
+            if url is not request.url:
+                target = target_of(request.url)
+            if target is None or METERED in request.extensions:
                 return self._inner.handle_request(request)
             metering = Metering(request, target, settle_identity())
             exchange = metering.exchange
@@ -220,7 +226,10 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if METERED in request.extensions or (target := target_of(request.url)) is None:
+            url, target = self.latest
+            if url is not request.url:
+                target = target_of(request.url)
+            if target is None or METERED in request.extensions:
                 return await self._inner.handle_async_request(request)
             frame, waits = settle_identity_at_once()
             if waits:

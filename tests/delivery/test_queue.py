@@ -46,7 +46,7 @@ def test_a_full_queue_drops_the_oldest_counts_it_and_settles_its_call(
     provider: Provider, ledger_path: Path, bound: str
 ) -> None:
     gate = _Gate()
-    limits: dict[str, Any] = {"queue_size": 2} if bound == "queue_size" else {"queue_bytes": 2300}
+    limits: dict[str, Any] = {"queue_size": 2} if bound == "queue_size" else {"queue_bytes": 2300, "journal": "off"}
     meter = instrument(Settings(ledger=ledger_path, redact=gate, **limits))
     under_way = _calls(provider, 1)[0]
     assert gate.entered.wait(10)

@@ -15,7 +15,7 @@ import pytest
 
 from payi_middleware import Settings, instrument
 from payi_middleware.annotations import Annotations
-from payi_middleware.delivery.records import read_record, record_of
+from payi_middleware.delivery.records import answer_in, read_record, record_of
 from payi_middleware.demo.provider import Provider
 from payi_middleware.providers import Match, model_named, read_request
 from payi_middleware.providers.registry import FORMATS
@@ -429,7 +429,21 @@ def test_a_call_that_is_put_on_record_anew_when_its_prompt_was_let_go_of_has_the
     assert exchange is not None
     exchange.fallback_id = "payi_1"
     first = record_of(exchange, None)
-    exchange.stand_alone()
+    exchange.wait_lightly(on_record=False)
     assert exchange.request is None
     assert record_of(exchange, None) == first
     assert read_record(first)[0].asked.model == "gpt-5"
+
+
+def test_an_answer_that_is_left_to_its_record_is_the_same() -> None:
+    left = 0
+    for exchange in map(of_golden, GOLDEN):
+        record, reader, exchange.ticket = record_of(exchange, None), exchange.reader, 1
+        exchange.wait_lightly(on_record=True)
+
+        assert (exchange.reader, exchange.request) == (None, None)
+        if exchange.is_left_to_record:  # what cannot be read again was read at once
+            assert reader is not None
+            assert answer_in(exchange.match, record) == reader.finish()
+            left += 1
+    assert left > 20

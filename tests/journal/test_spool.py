@@ -315,3 +315,34 @@ def test_any_sequence_of_puts_and_clears_leaves_exactly_what_was_not_cleared(ope
         assert records_in(spool.path) == []
         spool.close()
         assert list(Path(directory).iterdir()) == []
+
+
+# --- read again -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [0, 1, ROOM])
+def test_a_record_in_one_slot_is_read_again(spool: Spool, length: int) -> None:
+    record = random.Random(length).randbytes(length)
+    spool.put(b"before")
+    ticket = spool.put(record)
+    spool.put(b"after")
+
+    assert isinstance(ticket, int)
+    assert spool.read(ticket) == record
+
+
+def test_a_record_that_is_not_there_is_not_read(spool: Spool, tmp_path: Path) -> None:
+    cleared, kept = spool.put(b"cleared"), spool.put(b"kept")
+    assert isinstance(cleared, int)
+    assert isinstance(kept, int)
+    spool.clear(cleared)
+    other = Spool(tmp_path / "two.spool")
+    try:
+        for spool_of, ticket in ((spool, cleared), (other, kept), (other, cleared)):
+            with pytest.raises(LookupError):
+                spool_of.read(ticket)
+    finally:
+        other.close()
+    spool.close(keep=True)
+    with pytest.raises(LookupError):
+        spool.read(kept)

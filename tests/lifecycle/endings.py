@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import payi_middleware as payi
@@ -86,17 +87,32 @@ def stream_outlives_close(tell: Tell, settings: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def call_ends_within_close(tell: Tell, settings: dict[str, Any]) -> None:
+    """A call is made when the meter is just being closed; it is used on."""
+    _used_within_close(settings, lambda: tell(sdks.plain(sdks.sync)))
+
+
 def stream_ends_within_close(tell: Tell, settings: dict[str, Any]) -> None:
     """A stream ends when the meter is just being closed; it is used on."""
+    streams: list[Any] = []
+
+    def begin() -> None:
+        streams.append(sdks.sync.chat.completions.create(**STREAMED, extra_headers=sdks.LONG))
+        tell(next(streams[0]).id)
+
+    _used_within_close(settings, lambda: list(streams[0]), begin)
+
+
+def _used_within_close(settings: dict[str, Any], use: Callable[[], Any], begin: Callable[[], Any] = bool) -> None:
     meter = payi.instrument(payi.Settings(**settings))
-    stream = sdks.sync.chat.completions.create(**STREAMED, extra_headers=sdks.LONG)
-    tell(next(stream).id)
+    begin()
+    meter.open()
     dispatcher = meter._delivery._dispatcher
     assert dispatcher is not None
     close = dispatcher.stock.close
 
     def close_late(*arguments: Any) -> None:  # nothing of ours could be asked to come in at that moment
-        assert list(stream)
+        use()
         close(*arguments)
 
     dispatcher.stock.close = close_late  # type: ignore[method-assign, assignment]

@@ -42,10 +42,9 @@ def test_a_call_that_ends_after_close_is_on_record_again(
 
 
 @pytest.mark.parametrize("with_journal", [True, False])
+@pytest.mark.parametrize("ending", ["call_ends_within_close", "stream_ends_within_close"])
 def test_a_call_that_ends_within_close_is_delivered(
-    theatre: Stage, provider: Provider, remote_ledger: Path, settings: dict[str, Any], with_journal: bool
+    theatre: Stage, provider: Provider, remote_ledger: Path, settings: dict[str, Any], ending: str, with_journal: bool
 ) -> None:
-    told = theatre.play(
-        "endings:stream_ends_within_close", settings=settings if with_journal else {**settings, "journal": "off"}
-    ).told
+    told = theatre.play(f"endings:{ending}", settings=settings if with_journal else {**settings, "journal": "off"}).told
     assert_booked_once(remote_ledger, {None: told}, asked_of(provider))

@@ -25,6 +25,23 @@ from tests.transport.serving import paced
 URL = "https://llm.example/v1/chat/completions"
 
 
+def test_a_call_is_reported_for_where_it_goes_whichever_url_the_client_looked_up_last(
+    library: Any, settings: Settings, ledger_path: Path
+) -> None:
+    instrument(settings)
+    first, second = (f"https://{name}.example/v1/chat/completions" for name in ("first", "second"))
+    answers = library.MockTransport(lambda request: library.Response(200, json={**COMPLETION, "id": request.url.host}))
+    with library.Client(transport=answers) as client:
+        request = client.build_request("POST", first, json=CHAT)
+        transport = client._transport_for_url(request.url)
+        client.post(second, json=CHAT)
+        transport.handle_request(request)
+    assert {report.provider_response_id: report.exchange["provider_uri"] for report in reports(ledger_path)} == {
+        "first.example": first,
+        "second.example": second,
+    }
+
+
 def test_clients_made_before_and_after_are_metered(
     library: Any, provider: Provider, settings: Settings, ledger_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "packed_prices",
         "agents",
         "urls",
+        "raw_headers",
     ),
     # memory
     "second": ("calls", "tally", "identification", "context", "tracking"),

@@ -72,7 +72,7 @@ class Delivery:
         self._open_sink = open_sink
         self._open_home = open_home
         self._senders = senders
-        self._queue_size = queue_size
+        self._queue_size, self._most = queue_size, queue_size // 2
         self._queue_bytes = queue_bytes
         self._started = started
         self._stats = Stats()
@@ -191,29 +191,34 @@ class Delivery:
             exchange.fallback_id = f"{self._ids}{next(self._numbers):012x}"
         if self._dispatcher is None and not finalising:  # closed while this was under way
             self.expect()
-        inbox, home = self._inbox, self._home
-        if home is not None and self._pid == os.getpid() and (exchange.passage is None or not exchange.booked):
+        inbox, home, left = self._inbox, self._home, False
+        if home is not None and (exchange.passage is None or not exchange.booked):
             try:
-                exchange.ticket = home.spool.put(record_of(exchange, self._hash_user))
+                exchange.ticket = ticket = home.spool.put(record_of(exchange, self._hash_user))
+                left = type(ticket) is int
             except Exception as error:  # noqa: BLE001 - it is delivered from memory then
                 self._stats.last_error = type(error).__name__
                 if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
-        if not exchange.wanted:
-            exchange.stand_alone()
+        exchange.wait_lightly(on_record=left)
+        if left and not finalising:
+            queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=False, most=self._most)
+        else:
+            self._weigh(exchange, finalising=finalising)
+            pressed = 2 * self._bytes > self._queue_bytes
+            queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=pressed, most=self._most)
+        if inbox is not self._inbox:
+            self._take_along(inbox, finalising=finalising)
+        if not finalising and (queued > self._queue_size or (not left and self._bytes > self._queue_bytes)):
+            self._keep_bounds()
+
+    def _weigh(self, exchange: Exchange, *, finalising: bool) -> None:
         exchange.queued_bytes = size = exchange.size
         if finalising:
             self._unweighed.append(size)
         else:
             with self._weighing:
                 self._bytes += size
-        queued = inbox.bring(
-            exchange, wanted=exchange.wanted, pressed=2 * self._bytes > self._queue_bytes, most=self._queue_size // 2
-        )
-        if inbox is not self._inbox:
-            self._take_along(inbox, finalising=finalising)
-        if not finalising and (self._bytes > self._queue_bytes or queued > self._queue_size or self._unweighed):
-            self._keep_bounds()
 
     def _take_along(self, inbox: Inbox, *, finalising: bool = False) -> None:
         """Put again what came into an inbox that was being closed."""
@@ -221,7 +226,12 @@ class Delivery:
             while True:
                 item = inbox.pull()
                 if isinstance(item, Exchange):
-                    self.put(item, finalising=finalising)
+                    if item.is_left_to_record:  # where whoever comes next takes it over: we, or another process
+                        item.call.settle(None, IngestError("kept for the next process to deliver"))
+                        if not finalising:
+                            self.expect()
+                    else:
+                        self.put(item, finalising=finalising)
                 elif isinstance(item, Barrier):
                     item.reached.set()
 
@@ -253,8 +263,9 @@ class Delivery:
         exchange.call.settle(None, error)
 
     def _forget(self, exchange: Exchange) -> None:
-        with self._weighing:
-            self._bytes -= exchange.queued_bytes
+        if exchange.queued_bytes:
+            with self._weighing:
+                self._bytes -= exchange.queued_bytes
 
     def _sink_in_use(self) -> Sink:
         with self._sinking:  # no other lock of ours: opening loads libraries and files

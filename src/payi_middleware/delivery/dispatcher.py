@@ -187,9 +187,9 @@ class Dispatcher:
             exchange.queued_bytes = 0
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
-        self.stock.reading = exchange.recorded
         sink, wanted = self._sink, exchange.wanted
         try:
+            self.stock.look_at(exchange)
             report = self._build(exchange)
             if report and not (sink and (sink.takes_items or (wanted and sink.tells_results is False))):
                 report.pack()  # unless it is looked into

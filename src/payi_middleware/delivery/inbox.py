@@ -56,7 +56,7 @@ class Inbox:
         """
         self._newest.append(next(self._numbers))
         beside = self._beside
-        queued = len(beside) + self._queue.qsize() - len(self._nudges) + 1
+        queued = len(beside) + self._queue.qsize() + 1
         if pressed or queued > most:
             self.put(exchange)
             return queued

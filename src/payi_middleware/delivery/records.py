@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
 from payi_middleware.annotations import FIELDS, NOTHING, Annotations
 from payi_middleware.observing import answer_of, content_of
-from payi_middleware.providers import Answer, Asked, FunctionCall, Match, Usage, asked_of, open_reader
+from payi_middleware.providers import Answer, Asked, FunctionCall, Match, Usage, asked_of, read_answer
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import Content, Observed, Timing
 
-__all__ = ["read_record", "record_of"]
+__all__ = ["answer_in", "read_record", "record_of"]
 
 _VERSION = 2
 _HEAD = struct.Struct("<BBidddddHIII")
@@ -29,7 +29,6 @@ when it began and ended and when the first token and that of the answer came; an
 is reported with, the opening, what few calls have, and the headers. The answer's body is what comes after them."""
 _MATCH = ("api", "category", "provider", "resource_from", "model_from_path", "publisher", "notes")
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
-_PIECE = 32_768
 _FAILED = 400
 _ANSWER = tuple(spec.name for spec in fields(Answer) if spec.name not in ("usage", "function_calls"))
 _USAGE = tuple(spec.name for spec in fields(Usage))
@@ -44,30 +43,29 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     Args:
         hash_user: what user ids are replaced by, as they are in the report.
     """
-    reader, match, status, failure = exchange.reader, exchange.match, exchange.status, exchange.failure
+    reader, match, status = exchange.reader, exchange.match, exchange.status
     asked = exchange.asked
     # One that is put on record anew, as its journal was closed, may have been relieved of its request.
     if asked is None:
         exchange.asked = asked = asked_of(match, exchange.request)
     kept = None if reader is None or status is None or status >= _FAILED else reader.kept()
-    annotations = exchange.annotations
+    annotations, failed = exchange.annotations, exchange.failure is not None
     more = headers = body = b""
-    if kept is None or failure is not None or annotations is not NOTHING or exchange.content is not None:
+    if kept is None or failed or annotations is not NOTHING or exchange.content is not None:
         more = _more(exchange, annotations, hash_user, said=kept is None)
     if kept is not None:
         headers, body = _headers(tuple(kept[0].items())), kept[1]
     own_id = (exchange.fallback_id or "").encode()
     opening = _opening(match, asked, exchange.provider_uri, exchange.module)
-    begun, started, ended, token, completion = exchange.moments()
     head = _HEAD.pack(
         _VERSION,
-        failure is None and not exchange.terminated,
+        not failed and not exchange.terminated,
         -1 if status is None else status,
-        begun,
-        started,
-        ended,
-        token,
-        completion,
+        exchange.begun,
+        exchange.started,
+        exchange.ended,
+        exchange.first_token,
+        exchange.first_completion,
         len(own_id),
         len(opening),
         len(more),
@@ -136,7 +134,7 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
     observed = Observed(
         match=match,
         asked=Asked(model),
-        answer=_read(match, status, json.loads(headers), bytes(rest)) if said is None else _answer(said),
+        answer=read_answer(match, status, _named(headers), bytes(rest)) if said is None else _answer(said),
         status=None if status < 0 else status,
         timing=Timing.of(*moments),
         failure=more.get("failure"),
@@ -146,6 +144,24 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
         content=None if content is None else Content(*content),
     )
     return observed, Annotations(**more.get("annotations", {})), own_id.decode() or None
+
+
+def answer_in(match: Match, record: bytes) -> Answer:
+    """Read the answer that a record of this process has as it came.
+
+    Args:
+        match: what the record's exchange was recognised as.
+    """
+    _, _, status, *_, id_size, opening_size, more_size, headers_size = _HEAD.unpack_from(record)
+    start = _HEAD.size + id_size + opening_size + more_size
+    end = start + headers_size
+    return read_answer(match, status, _named(record[start:end]), record[end:])
+
+
+@lru_cache(maxsize=1024)
+def _named(headers: bytes) -> Mapping[str, str]:
+    named: Mapping[str, str] = json.loads(headers)
+    return named
 
 
 def _annotations(annotations: Annotations, hash_user: Callable[[str], str] | None) -> dict[str, Any]:
@@ -184,10 +200,3 @@ def _answer(told: dict[str, Any]) -> Answer:
     calls = told.pop("function_calls", ())
     answer = Answer(**told, function_calls=tuple(FunctionCall(*call) for call in calls))
     return answer if usage is None else replace(answer, usage=Usage(**usage))
-
-
-def _read(match: Match, status: int, headers: dict[str, str], body: bytes) -> Answer:
-    reader = open_reader(match, status, headers)
-    for start in range(0, len(body), _PIECE):
-        reader.feed(body[start : start + _PIECE])
-    return reader.finish()

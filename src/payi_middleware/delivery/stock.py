@@ -18,6 +18,7 @@ from payi_middleware.recorder import Exchange
 from payi_middleware.report import Report
 from payi_middleware.results import XproxyResult
 
+from .records import answer_in
 from .sinks import Outcome, error_name
 from .stats import Stats
 from .work import Barrier, Job, Pending, with_warnings
@@ -78,6 +79,18 @@ class Stock:
         self.waiting.append(pending)
         self._bytes += pending.size
         self.leave_out()
+
+    def look_at(self, exchange: Exchange) -> None:
+        """Begin with an exchange, whose answer may have been left to its record.
+
+        Raises:
+            LookupError: it is not on record.
+        """
+        self.reading = exchange.recorded
+        if exchange.is_left_to_record:
+            if self.home is None or not isinstance(exchange.ticket, int):
+                raise LookupError("there is no journal")
+            exchange.answer = answer_in(exchange.match, self.home.spool.read(exchange.ticket))
 
     def leave_out(self) -> None:
         """An exchange has been read; unless its report was added it is none, or is given up."""

@@ -132,6 +132,21 @@ class Spool:
         self._map[start : start + len(piece)] = piece
         _HEAD.pack_into(self._map, at, kind, after, length, checksum)  # without it the rest does not count
 
+    def read(self, ticket: int) -> bytes:
+        """Return a record that takes one slot.
+
+        Raises:
+            LookupError: it is in another spool, or was cleared.
+        """
+        slot = ticket - self._base
+        if not self._closed and 0 < slot < _SLOTS:
+            at = slot * _SLOT
+            kind, _, length, _ = _HEAD.unpack_from(self._map, at)
+            if kind == _FIRST:
+                at += _HEAD.size
+                return self._map[at : at + length]
+        raise LookupError("the record is not in this spool")
+
     def _put_aside(self, record: bytes) -> Ticket:
         """Write a record that does not fit to a file of its own."""
         path = self.path.with_name(f"{self.path.stem}.{next(self._files)}.record")

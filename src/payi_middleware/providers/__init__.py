@@ -11,7 +11,7 @@ from .answer import Answer, Asked, FunctionCall
 from .asked import asked_of, model_named, read_request
 from .hosts import maybe_inference, recognise, tells_usage_if_asked
 from .match import Match
-from .opening import READ_HEADERS, open_reader
+from .opening import READ_HEADERS, open_reader, read_answer
 from .reader import Reader
 from .usage import Usage, units
 
@@ -27,6 +27,7 @@ __all__ = [
     "maybe_inference",
     "model_named",
     "open_reader",
+    "read_answer",
     "read_request",
     "recognise",
     "tells_usage_if_asked",

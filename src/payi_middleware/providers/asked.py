@@ -43,13 +43,23 @@ def read_request(match: Match, body: bytes | None) -> Asked:
 
 def asked_of(match: Match, body: bytes | None) -> Asked:
     """Return what a report tells of a request: with the prompt unread, unless there is more to be told than a model."""
+    if body and match.model_from_path is None:
+        first = _MODEL_FIRST.match(body)  # where the SDKs write it
+        if first is not None:
+            return _asked_for(first[1])
     if body and match.api.startswith("bedrock.") and _TOLD_MORE in body:
         return read_request(match, body)
     return _asked(model_named(match, body))
 
 
+# An app asks for few models, and asks again and again.
+
 _asked = lru_cache(maxsize=256)(Asked)
-"""An app asks for few models, and asks again and again."""
+
+
+@lru_cache(maxsize=256)
+def _asked_for(name: bytes) -> Asked:
+    return Asked(_model(name))
 
 
 def model_named(match: Match, body: bytes | None) -> str | None:
@@ -61,7 +71,7 @@ def model_named(match: Match, body: bytes | None) -> str | None:
     in_path = match.model_from_path
     if not body or (in_path and (match.publisher is not None or match.api.startswith(_MODEL_IN_PATH))):
         return in_path
-    first = _MODEL_FIRST.match(body)  # where the SDKs write it
+    first = _MODEL_FIRST.match(body)
     if first is not None:
         return _model(first[1])
     named = set(_MODEL.findall(body))
@@ -75,7 +85,6 @@ def model_named(match: Match, body: bytes | None) -> str | None:
     return read_request(match, body).model
 
 
-@lru_cache(maxsize=256)
 def _model(name: bytes) -> str | None:
     return text(name.decode("utf-8", "replace"))
 

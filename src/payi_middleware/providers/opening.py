@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
+from .answer import Answer
 from .framing import is_json
 from .match import Match
 from .reader import AnyReader, Reader
 from .registry import FORMATS
-from .whole import Whole
+from .whole import Whole, read_plainly
 
-__all__ = ["READ_HEADERS", "open_reader"]
+__all__ = ["READ_HEADERS", "open_reader", "read_answer"]
 
-_MOST_NAMES = 1024
+_PIECE = 32_768
 
-
-class _ReadHeaders(dict[bytes, str]):
-    """The names of the headers that a reader looks at, in lower case, by how they come; no name for any other.
-
-    Providers send some twenty headers of which two or three are read, and the same ones again and again.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        told = {name for reading in FORMATS.values() for name in reading.headers}
-        self._read = told | {"content-type", "content-encoding", "x-amzn-errortype"}
-
-    def __missing__(self, name: bytes) -> str:
-        lower = name.lower().decode("latin-1")
-        read = lower if lower in self._read else ""
-        if len(self) < _MOST_NAMES:
-            self[name] = read
-        return read
-
-
-READ_HEADERS = _ReadHeaders()
+READ_HEADERS = MappingProxyType(
+    {
+        name.encode(): name
+        for name in {
+            "content-type",
+            "content-encoding",
+            "x-amzn-errortype",
+            *(name for reading in FORMATS.values() for name in reading.headers),
+        }
+    }
+)
+"""The names, in lower case, of the headers that a reader looks at: of the twenty that come, two or three."""
 
 
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
@@ -43,3 +36,16 @@ def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader
     if reading.framing != "lines" and is_json(headers.get("content-type") or ""):
         return Whole(reading, match, status, headers)
     return AnyReader(reading, match, status, headers)
+
+
+def read_answer(match: Match, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Read the whole body of such a response, as such a reader would."""
+    reading = FORMATS[match.api]
+    if body.startswith(b"{") and reading.framing != "lines" and is_json(headers.get("content-type") or ""):
+        answer = read_plainly(reading, match, status, headers, body)
+        if answer is not None:
+            return answer
+    reader = open_reader(match, status, headers)
+    for start in range(0, len(body), _PIECE):
+        reader.feed(body[start : start + _PIECE])
+    return reader.finish()

@@ -39,6 +39,10 @@ class Reader(Protocol):
         """Whether a stream's first token of the visible answer was seen."""
 
     @property
+    def keeps(self) -> bool:
+        """Whether it has only kept what has come, so that none of these is known yet."""
+
+    @property
     def streams(self) -> bool:
         """Whether the answer comes as events, which the app uses while they come."""
 
@@ -73,6 +77,8 @@ class AnyReader:
     A compressed JSON body stays compressed until `finish`, so that the app's thread does not pay for inflating it. For
     its sake, too, the chunks of an array are only looked at once 128 KiB of them have come, after its first words.
     """
+
+    keeps = False
 
     __slots__ = (
         "_body", "_broken", "_content_type", "_decode", "_echo", "_encoding", "_ended", "_error_type", "_events",

@@ -73,11 +73,13 @@ def rows(value: object) -> list[dict[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def count(*values: object) -> int | None:
-    """Return the first of `values` that is a number of tokens: a whole number from 0 to 2**53, maybe as a text."""
-    for value in values:
-        if value is None:  # as nearly all that are looked for
-            continue
+def count(first: object, *others: object) -> int | None:
+    """Return the first of these that is a number of tokens: a whole number from 0 to 2**53, maybe as a text."""
+    if type(first) is int and 0 <= first <= _MOST:  # as nearly all that are there
+        return first
+    if first is None and not others:  # as nearly all that are looked for
+        return None
+    for value in (first, *others):
         if type(value) is int and 0 <= value <= _MOST:
             return value
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:

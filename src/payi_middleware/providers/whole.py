@@ -11,10 +11,21 @@ from .reader import MOST_HELD, AnyReader, judged
 from .values import loads
 from .wiring import Format
 
-__all__ = ["Whole"]
+__all__ = ["Whole", "read_plainly"]
 
 _OPENING = (b"{", b"[")
 _FAILED = 400
+
+
+def read_plainly(reading: Format, match: Match, status: int, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    """Return what one JSON object tells, as nearly all answers are one; None where it takes more to find out."""
+    if status >= _FAILED or "content-encoding" in headers:
+        return None
+    try:
+        told = loads(body)
+        return None if told is None else judged(reading.family(match, headers).whole(told), status)
+    except Exception:  # noqa: BLE001 - the other reader meets the same error, and says so
+        return None
 
 
 class Whole:
@@ -25,7 +36,6 @@ class Whole:
 
     __slots__ = (
         "_chunk",
-        "_encoded",
         "_headers",
         "_held",
         "_inner",
@@ -33,8 +43,7 @@ class Whole:
         "_more",
         "_reading",
         "_status",
-        "first_completion",
-        "first_token",
+        "keeps",
     )
 
     def __init__(self, reading: Format, match: Match, status: int, headers: Mapping[str, str]) -> None:
@@ -42,13 +51,25 @@ class Whole:
         self._match = match
         self._status = status
         self._headers = headers
-        self._encoded = "content-encoding" in headers
         self._chunk = b""
         self._more: list[bytes] | None = None  # most come in one piece, and a list is looked through for references
         self._held = 0
         self._inner: AnyReader | None = None
-        self.first_token = False
-        self.first_completion = False
+        self.keeps = True
+
+    @property
+    def _encoded(self) -> bool:
+        return "content-encoding" in self._headers
+
+    @property
+    def first_token(self) -> bool:
+        """Whether its first token was seen, if it came as events."""
+        return self._inner is not None and self._inner.first_token
+
+    @property
+    def first_completion(self) -> bool:
+        """Whether the first token of its visible answer was seen, if it came as events."""
+        return self._inner is not None and self._inner.first_completion
 
     @property
     def streams(self) -> bool:
@@ -68,67 +89,53 @@ class Whole:
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event of what is a stream after all."""
         if self._inner is not None:
-            return self._pass_on(self._inner, chunk)
+            return self._inner.feed(chunk)
         if not chunk:
             return False
-        first = not self._chunk
-        if first:
+        if not self._chunk:
             self._chunk = chunk
-        elif self._more is None:
-            self._more = [chunk]
+            self._held = held = len(chunk) + 64
+            if held <= MOST_HELD and (chunk.startswith(b"{") or self._encoded or self._begins_whole(chunk)):
+                return False
         else:
+            if self._more is None:
+                self._more = []
             self._more.append(chunk)
-        self._held += len(chunk) + 64
-        if self._held <= MOST_HELD and (
-            not first or self._encoded or chunk.startswith(b"{") or self._begins_whole(chunk)
-        ):
-            return False
-        self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
-        return self._hand_over(inner)
+            self._held += len(chunk) + 64
+            if self._held <= MOST_HELD:
+                return False
+        return self._hand_over()
 
     def _begins_whole(self, chunk: bytes) -> bool:
         first = chunk[:1]
         return comes_whole(first if first in _OPENING else chunk.lstrip()[:1], self._reading.framing)
 
-    def _hand_over(self, inner: AnyReader) -> bool:
-        ended = False
+    def _hand_over(self) -> bool:
+        self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
+        self.keeps = ended = False
         for chunk in (self._chunk, *(self._more or ())):
-            ended |= self._pass_on(inner, chunk)
+            ended |= inner.feed(chunk)
         self._chunk, self._more = b"", None
         return ended
 
-    def _pass_on(self, inner: AnyReader, chunk: bytes) -> bool:
-        ended = inner.feed(chunk)
-        self.first_token, self.first_completion = inner.first_token, inner.first_completion
-        return ended
-
     def _body(self) -> bytes:
-        return self._chunk if self._more is None else b"".join((self._chunk, *self._more))
+        return b"".join((self._chunk, *(self._more or ())))
 
     def kept(self) -> tuple[Mapping[str, str], bytes] | None:
         """Return the headers and the body that tell all; None of what repeats the prompt."""
         if self._inner is not None:
             return self._inner.kept()
-        return None if self._reading.repeats else (self._headers, self._body())
-
-    def _plainly(self) -> Answer | None:
-        """Return what one JSON object tells, as nearly all answers are one; None where it takes more to find out."""
-        if self._encoded or self._status >= _FAILED:
+        if self._reading.repeats:
             return None
-        try:
-            told = loads(self._body())
-            if told is None:
-                return None
-            return judged(self._reading.family(self._match, self._headers).whole(told), self._status)
-        except Exception:  # noqa: BLE001 - the other reader meets the same error, and says so
-            return None
+        return self._headers, self._chunk if self._more is None else self._body()
 
     def finish(self) -> Answer:
         """Return what the exchange told."""
-        inner = self._inner
-        if inner is None:
-            if (answer := self._plainly()) is not None:
+        if self._inner is None:
+            if (
+                answer := read_plainly(self._reading, self._match, self._status, self._headers, self._body())
+            ) is not None:
                 return answer
-            self._inner = inner = AnyReader(self._reading, self._match, self._status, self._headers)
-            self._hand_over(inner)
-        return inner.finish()
+            self._hand_over()
+        assert self._inner is not None
+        return self._inner.finish()
