@@ -17,12 +17,14 @@ __all__ = ["Holding"]
 class Holding:
     """Hold a call, and the web request or the block that it is made in, if there is one.
 
-    Whoever inherits from it sets both.
+    Whoever inherits from it sets both, and that there is no `_call_ref` yet.
     """
 
+    __slots__ = ("_call", "_call_ref", "_scope")
+
     _call: Call | None
+    _call_ref: ref[Call] | None
     _scope: RequestScope | None
-    _call_ref: ref[Call] | None = None
 
     @property
     def call(self) -> Call:

@@ -68,34 +68,28 @@ class Exchange(Holding):
     record already, and in `fallback_id` the id that it is reported with where the provider gives none.
     """
 
-    # There is one for each call, and few have all of this: what they begin with is the class's, and what stays so is
-    # not set. An object with more than thirty attributes has a dict, which is one more for the garbage collector.
-    _known: Annotations | None = None
-    first_token = first_completion = ended = 0.0  # until they have come
-    reader: Reader | None = None
-    status: int | None = None
-    failure: str | None = None
-    terminated = False
-    content_encoding: str | None = None
-    asked: Asked | None = None
-    answer: Answer | None = None
-    ticket: object = None
-    fallback_id: str | None = None
-    call_annotations = NOTHING
-    content: list[bytes] | None = None
-    open = True
-    inline = False
-    wanted = False
-    hindered = False
-    limited = False
-    model_instead: str | None = None
-    blocks = False
-    let_pass = False
-    passage: Any = None
-    received = 0
-    queued_bytes = 0
-    _stream: ref[Stream] | None = None
-    skips = False
+    # There is one for each call. What is in slots is found at its place; what is the class's, until it is set, would be
+    # looked for by its name each time, in memory that the app's own work has driven out of the core's caches since.
+    __slots__ = (
+        "__weakref__", "_claim", "_frame", "_generation", "_known", "_owner", "_stream", "answer", "asked", "begun",
+        "blocks", "call_annotations", "content", "content_encoding", "ended", "failure", "fallback_id",
+        "first_completion", "first_token", "hindered", "inline", "let_pass", "limited", "match", "model_instead",
+        "module", "open", "passage", "provider_uri", "queued_bytes", "reader", "received", "request", "skips",
+        "started", "status", "terminated", "ticket", "wanted",
+    )  # fmt: skip
+
+    _stream: ref[Stream] | None
+    answer: Answer | None
+    asked: Asked | None
+    content: list[bytes] | None
+    content_encoding: str | None
+    failure: str | None
+    fallback_id: str | None
+    model_instead: str | None
+    passage: Any
+    reader: Reader | None
+    status: int | None
+    ticket: object
 
     def __init__(
         self,
@@ -113,21 +107,24 @@ class Exchange(Holding):
         self.provider_uri = provider_uri
         self.module = module
         self.request = request
-        if annotations is not NOTHING:
-            self.call_annotations = annotations
+        self.call_annotations = annotations
+        self.reader = self.status = self.failure = self.content_encoding = self.content = self.passage = None
+        self.asked = self.answer = self.ticket = self.fallback_id = self.model_instead = None
+        self._stream = self._call_ref = None
+        self.first_token = self.first_completion = self.ended = 0.0  # until they have come
+        self.received = self.queued_bytes = 0
+        self.open = True
+        self.terminated = self.skips = self.limited = self.blocks = self.let_pass = False
         self._frame = frame
         self._scope = scope = None if frame is None else frame.scope
         self._call = call = Call()
         self._claim = bytearray(1)  # whoever takes the byte ends it; a list would be looked through for references
         current = self._current()
-        if scope is None or scope.identified:
-            self._known = current
-        if (current.report or owner.report) == "inline":
-            self.inline = self.wanted = True
-        elif scope is not None and owner.tells_results:  # elsewhere nobody is told; who asks says so: see `result_of`
-            self.wanted = True
-        if owner.hinders(current):
-            self.hindered = True
+        self._known = current if scope is None or scope.identified else None
+        self.inline = inline = (current.report or owner.report) == "inline"
+        # Outside of requests nobody is told unasked; who asks says so: see `result_of`.
+        self.wanted = inline or (scope is not None and owner.tells_results)
+        self.hindered = owner.hinders(current)
         if current.log_prompt_and_response:
             self.content = []
         self._generation = _generation
@@ -205,8 +202,7 @@ class Exchange(Holding):
             else:
                 self.content_encoding = told["content-encoding"]
         self.reader = reader = open_reader(self.match, status, told)
-        self.skips = False  # its own, as it is looked at for each piece
-        if reader.streams:
+        if not reader.keeps and reader.streams:
             self._stream = remember(self)
         return True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from .log import warn
@@ -30,7 +32,7 @@ def target_at(scheme: str, host: str, port: int | None, path: str) -> Target:
     return Target(scheme, host, port, path, f"{scheme}://{host}{'' if port is None else f':{port}'}{path}")
 
 
-_known: dict[tuple[Any, ...], Target] = {}
+Known = dict[tuple[Any, ...], Target]
 
 
 @lru_cache(maxsize=_MOST)
@@ -38,31 +40,46 @@ def _may_be(path: str) -> bool:
     return maybe_inference(path.encode())
 
 
+_kinds: dict[type[Any], tuple[itemgetter[Any], Known]] = {}
+
+
+def _kept(kind: type[Any]) -> tuple[itemgetter[Any], Known]:
+    """Return what picks scheme, host, port and path out of what a library keeps, and the targets known by them.
+
+    Neither query nor user are among them, which may be secret.
+    """
+    fields: Sequence[str] = vars(kind)["_fields"]
+    kept = _kinds[kind] = itemgetter(*map(fields.index, ("scheme", "host", "port", "path"))), {}
+    return kept
+
+
 def target_of(url: Any) -> Target | None:
     """Return where a request to a URL goes to, its path decoded; None if that is not worth a closer look."""
     try:
         told = getattr(url, _REFERENCE)
-        path = told.path
+        pick, targets = _kinds.get(type(told)) or _kept(type(told))
+        key = pick(told)
+        path = key[3]
         if 1 < len(path) <= _SHORT and not _may_be(path):  # at a root only the host can tell
             return None
-        key = (type(url), told.scheme, told.host, told.port, path)  # neither query nor user, which may be secret
-        known = _known.get(key)
-    except (AttributeError, TypeError, ValueError):
-        return _told(url, None)
-    return _told(url, key) if known is None else known
+        known = targets.get(key)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return _told(url)
+    if known is None:
+        known = _told(url)
+        if known is not None:
+            if len(targets) >= _MOST:
+                targets.clear()
+            targets[key] = known
+    return known
 
 
-def _told(url: Any, key: tuple[Any, ...] | None) -> Target | None:
+def _told(url: Any) -> Target | None:
     try:
         raw_path = url.raw_path
         if not maybe_inference(url.raw_host + b"/" if raw_path[:2] in (b"/", b"/?") else raw_path):
             return None
-        target = target_at(url.scheme, url.host, url.port, url.path)
+        return target_at(url.scheme, url.host, url.port, url.path)
     except Exception as error:  # noqa: BLE001 - fail open: httpx may send what it cannot show, such as an odd host
         warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
         return None
-    if key is not None:
-        if len(_known) >= _MOST:
-            _known.clear()
-        _known[key] = target
-    return target

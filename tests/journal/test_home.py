@@ -211,7 +211,7 @@ def test_records_that_cannot_be_read_are_set_aside_and_the_others_are_taken_over
 
 def test_what_a_version_with_other_files_has_left_stays_for_that_version(directory: Path, home: Home) -> None:
     spool = leave_behind(directory, b"one", rows=(b"{}",))
-    spool.write_bytes(spool.read_bytes().replace(b"payi-spool-2\n", b"payi-spool-3\n", 1))
+    spool.write_bytes(spool.read_bytes().replace(b"payi-spool-3\n", b"payi-spool-4\n", 1))
 
     assert home.adopt(item) == 0
 

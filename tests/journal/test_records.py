@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def test_everything_that_annotations_tell_is_in_the_report_of_the_record() -> No
         resource_scope="region",
         report="inline",
     )
-    for match in (CHAT, CHAT._replace(publisher="google", model_from_path="p/m", notes=(("a", "b"), ("c", "d")))):
+    for match in (CHAT, replace(CHAT, publisher="google", model_from_path="p/m", notes=(("a", "b"), ("c", "d")))):
         exchange = exchange_of(match, ASKED, COMPLETION, annotations=annotations)
 
         record, direct, read = reports(exchange)
@@ -334,7 +335,7 @@ def check_clean(journal: Path) -> list[Path]:
 
 TOOL_INPUT = {"role": "assistant", "content": [{"type": "tool_use", "input": {"model": "T", "agent": SECRET}}]}
 FORM = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n'
-DEPLOYED = CHAT._replace(model_from_path="deployed")
+DEPLOYED = replace(CHAT, model_from_path="deployed")
 PUBLISHED = Match("gemini.interactions", "system.google", "google", publisher="google")
 
 
@@ -360,7 +361,7 @@ PUBLISHED = Match("gemini.interactions", "system.google", "google", publisher="g
         (DEPLOYED, {"messages": []}),
         (PUBLISHED, {"agent": "deep-research", "input": SECRET}),
         (PUBLISHED, {"input": SECRET, "model": "gemini-3"}),
-        (PUBLISHED._replace(model_from_path="gemini-3"), {"model": "other"}),
+        (replace(PUBLISHED, model_from_path="gemini-3"), {"model": "other"}),
         (Match("bedrock.invoke", "system.aws", "bedrock", model_from_path="m-1"), {"model": "other"}),
         (Match("watsonx.chat", "system.ibm", "watsonx"), {"model_id": "granite", "messages": []}),
         (Match("replicate.predictions", "replicate", "replicate"), {"version": "v-1", "input": {"model": "x"}}),

@@ -130,7 +130,7 @@ def test_records_are_found_although_the_beginning_of_the_file_is_damaged(spool: 
 
 def test_a_spool_of_another_version_is_known_as_such_and_not_guessed_at(spool: Spool, tmp_path: Path) -> None:
     spool.put(b"one")
-    newer = spool.path.read_bytes().replace(b"payi-spool-2\n", b"payi-spool-22\n", 1)
+    newer = spool.path.read_bytes().replace(b"payi-spool-3\n", b"payi-spool-33\n", 1)
 
     assert others_find(newer, tmp_path) == []
     assert is_foreign(tmp_path / "copy.spool")

@@ -207,7 +207,7 @@ def test_a_spool_of_another_version_is_left_where_it_is(
     other = Settings(api_key=KEY)
     leave(other, [letter(1)])
     (spool,) = journal.glob("*/*.spool")
-    spool.write_bytes(b"payi-spool-3\n")
+    spool.write_bytes(b"payi-spool-4\n")
     retry("--all", "--any-key")
     assert booked(ingest) == ["chatcmpl-1"]
     assert spool.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -28,7 +29,7 @@ def substituted(exchange: Exchange, path: str, body: bytes | None, model: str) -
     if changed is not None:
         exchange.request = changed.body
         if exchange.match.model_from_path is not None:
-            exchange.match = exchange.match._replace(model_from_path=model)
+            exchange.match = replace(exchange.match, model_from_path=model)
     return changed
 
 

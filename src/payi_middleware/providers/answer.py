@@ -15,6 +15,9 @@ MISSING = "system.usage.missing"
 PARTIAL = "system.usage.partial"
 
 
+_NO_NOTES: Mapping[str, str] = MappingProxyType({})
+
+
 class FunctionCall(NamedTuple):
     """Name one tool of the app that the model calls; `arguments` is JSON text, None where it was too long to keep."""
 
@@ -46,7 +49,8 @@ class Answer:
     inference: bool = True
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """Hold what a request body says: the model that it asks for, and whether it asks for a stream.
 
     `notes` are Pay-i request properties.
@@ -54,4 +58,4 @@ class Asked(NamedTuple):
 
     model: str | None = None
     stream: bool = False
-    notes: Mapping[str, str] = MappingProxyType({})
+    notes: Mapping[str, str] = field(default_factory=lambda: _NO_NOTES)

@@ -43,7 +43,7 @@ class BedrockInvoke:
         self.first_token = False
         self.first_completion = False
         # Imported models answer prompts (`completions`) as well as chats.
-        self._match = match._replace(api="openai.completions")
+        self._match = replace(match, api="openai.completions")
         self._headers = headers
         self._model: Family | None = None
         self._echo: Echo | None = None  # of a model whose events say nothing but words

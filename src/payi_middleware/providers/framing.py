@@ -9,11 +9,11 @@ from .json_objects import JsonObjects
 from .wire import Events
 from .wiring import Framing
 
-__all__ = ["Frames", "comes_whole", "frames_of", "is_json", "is_opaque", "is_stream"]
+__all__ = ["JSON", "Frames", "comes_whole", "frames_of", "is_json", "is_opaque", "is_stream"]
 
 _SSE_STARTS = b"deir:\xef"  # data, event, error, id, retry, a comment, a byte order mark
 _LINES = ("ndjson", "jsonl", "stream+json")
-_JSON = "application/json"
+JSON = "application/json"
 _OPAQUE = ("audio/", "image/", "video/")
 
 
@@ -39,7 +39,7 @@ def is_stream(content_type: str) -> bool:
 
 def is_json(content_type: str) -> bool:
     """Return whether the content type announces one JSON text, as most answers are that are no stream."""
-    return content_type == _JSON or content_type.lower().partition(";")[0].rstrip() == _JSON
+    return content_type.lower().partition(";")[0].rstrip() == JSON
 
 
 def comes_whole(first: bytes, framing: Framing) -> bool:

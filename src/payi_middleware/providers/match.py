@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 __all__ = ["Match"]
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Match:
     """Name what a request is: the wire format `api`, Pay-i's `category`, and the `provider` (a row's name).
 
     `resource_from` is "request" or "response": which of the two models names Pay-i's resource. `model_from_path` is the

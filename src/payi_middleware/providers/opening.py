@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .answer import Answer
-from .framing import is_json
+from .framing import JSON, is_json
 from .match import Match
 from .reader import AnyReader, Reader
 from .registry import FORMATS
@@ -33,7 +33,8 @@ READ_HEADERS = MappingProxyType(
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
     """Return a reader for the response to a matched request; `headers` is read by lower-case name."""
     reading = FORMATS[match.api]
-    if reading.framing != "lines" and is_json(headers.get("content-type") or ""):
+    content_type = headers.get("content-type") or ""
+    if reading.framing != "lines" and (content_type == JSON or is_json(content_type)):
         return Whole(reading, match, status, headers)
     return AnyReader(reading, match, status, headers)
 

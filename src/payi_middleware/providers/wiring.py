@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .first_use import Making
@@ -58,7 +59,8 @@ class Found(NamedTuple):
     notes: tuple[tuple[str, str], ...] = ()
 
 
-class Format(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Format:
     """Say who reads the answers of an api, made per exchange of its match and the response's headers.
 
     `fetched` says that the request only picks up what another one began, so that its failure is no failed inference.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -51,7 +52,7 @@ def _recognised(family: Family, target: Target, method: str, path: str, headers:
         return recognise(method, target.host, target.port, path, headers)
     match = recognise(method, target.host, target.port, path, headers, _EVERYWHERE[family])
     if match is not None and family.answered_model:
-        return match._replace(resource_from="response")
+        return replace(match, resource_from="response")
     return match
 
 

@@ -130,20 +130,18 @@ class _Insertion:
         binders = [binder(table.c[name].type, dialect) for name in self.columns]
         self._bound = [(place, bind) for place, bind in enumerate(binders) if bind is not None]
 
-    def values(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
-        """Yield each row's values, in the order of the statement's columns."""
-        for row in rows:
-            values = list(self._row(row))
-            for place, bind in self._bound:
-                if values[place] is not None:
-                    values[place] = bind(values[place])
-            yield values
+    def values(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
+        """Return each row's values, in the order of the statement's columns."""
+        columns: list[Sequence[Any]] = [*zip(*map(self._row, rows), strict=True)]
+        for place, bind in self._bound:
+            columns[place] = [None if value is None else bind(value) for value in columns[place]]
+        return [*zip(*columns, strict=True)]
 
     def statements(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
         """Return the statements that insert these rows, each with what is given to the driver beside it."""
         if not self._in_order:
             return [(self._statement, [dict(zip(self.columns, values, strict=True)) for values in self.values(rows)])]
-        values = [*self.values(rows)]
+        values = self.values(rows)
         statements: list[tuple[str, Any]] = []
         done = 0
         while done < len(values):
@@ -181,11 +179,9 @@ def _told(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     SQLite's driver looks for an adapter of each value that is no `int`, `float`, `str` or `bytearray`, of None, too,
     which takes five times as long as handing it over: https://docs.python.org/3/library/sqlite3.html#sqlite3-adapters
     """
-    first, *others = rows
-    without = {name for name, value in first.items() if value is None}
-    for other in others:
-        without -= {name for name in without if other[name] is not None}
-    return tuple([name for name in first if name not in without])
+    names = tuple(rows[0])
+    columns = zip(*map(itemgetter(*names), rows), strict=True)
+    return tuple([name for name, column in zip(names, columns, strict=True) if column.count(None) < len(rows)])
 
 
 _MOST_INSERTIONS = 256
