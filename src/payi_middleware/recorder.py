@@ -246,7 +246,7 @@ class Exchange(Holding):
     @property
     def size(self) -> int:
         """Bytes that this exchange keeps in memory, about."""
-        return len(self.request or b"") + (0 if self.reader is None else min(self.received, _KEPT_BODY))
+        return len(self.request or b"") + (0 if self.is_left_to_record else min(self.received, _KEPT_BODY))
 
     def let_go(self) -> None:
         """Free what was read: a report may wait for an hour, and the bodies need not."""

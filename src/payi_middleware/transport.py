@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .proxying.sieves import Sieve
 
 LIBRARIES = ("httpx", "httpx2")
+_NOWHERE = None, None
 
 
 class _Wrapper:
@@ -45,7 +46,7 @@ class _Wrapper:
         self, inner: Any, client: Callable[[], Any] | None = None, original: Callable[[Any, Any], Any] | None = None
     ) -> None:
         self.inner = self._inner = inner
-        self.latest: tuple[Any, Target | None] = None, None
+        self.latest: tuple[Any, Target | None] = _NOWHERE
         self._client = client
         self._original = original
 
@@ -184,7 +185,9 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def handle_request(self, request: Any) -> Any:
             url, target = self.latest
-            if url is not request.url:
+            if url is request.url:
+                self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
+            else:
                 target = target_of(request.url)
             if target is None or METERED in request.extensions:
                 return self._inner.handle_request(request)
@@ -227,7 +230,9 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         async def handle_async_request(self, request: Any) -> Any:
             url, target = self.latest
-            if url is not request.url:
+            if url is request.url:
+                self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
+            else:
                 target = target_of(request.url)
             if target is None or METERED in request.extensions:
                 return await self._inner.handle_async_request(request)

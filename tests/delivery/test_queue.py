@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import openai
@@ -215,3 +216,28 @@ def test_the_app_does_not_wait_while_the_sink_is_being_opened(
     app.join(10)
     assert not waited
     assert len(reports(ledger_path)) == 3
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_what_a_close_leaves_to_a_thread_that_takes_its_time_is_not_stranded(
+    provider: Provider, ledger_path: Path, with_journal: bool
+) -> None:
+    gate = _Gate()
+    how: dict[str, Any] = {} if with_journal else {"journal": "off"}
+    meter = instrument(Settings(ledger=ledger_path, redact=gate, **how))
+    answers = _calls(provider, 1)
+    assert gate.entered.wait(10)
+    answers += _calls(provider, 2)
+    busy = [thread for thread in enumerate_threads() if thread.name == "payi-delivery"]
+    assert not meter.close(0.1)
+    gate.opened.set()
+    for thread in busy:
+        thread.join(30)
+        assert not thread.is_alive()
+    answers += _calls(provider, 1)  # which begins with what was left
+    booked = {report.provider_response_id for report in reports(ledger_path)}
+    stats = meter.stats()
+    assert booked <= {answer.id for answer in answers}
+    assert len(booked) + stats["dropped"] >= len(answers)  # one that is given up may have been under way
+    assert stats["queued"] == 0
+    assert not (with_journal and stats["dropped"])

@@ -445,6 +445,8 @@ def test_an_answer_that_is_left_to_its_record_is_the_same() -> None:
         assert (exchange.reader, exchange.request) == (None, None)
         if exchange.is_left_to_record:  # what cannot be read again was read at once
             assert reader is not None
-            assert answer_in(exchange.match, record) == reader.finish()
+            assert answer_in(record, exchange.match, "payi_1") == reader.finish()
+            with pytest.raises(LookupError):
+                answer_in(record, exchange.match, "payi_2")
             left += 1
     assert left > 20

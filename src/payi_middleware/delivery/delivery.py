@@ -88,6 +88,7 @@ class Delivery:
             _inherited.append((self._sink, self._home, self._dispatcher))
             self._stats = Stats()
         self._pid = os.getpid()
+        self._home = None  # before the inbox: what comes meanwhile would be put on record where nobody looks for it
         self._inbox = Inbox()
         self._presence = Presence(self._inbox.hurry)
         self._starting = threading.Lock()
@@ -98,7 +99,6 @@ class Delivery:
         self._ids = f"payi_{str(uuid4())[:24]}"
         self._numbers = iter(range(1 << 48))
         self._sink = None
-        self._home = None
         self._dispatcher = None
 
     # --- on the app's threads ---------------------------------------------------------------------------------------
@@ -191,17 +191,19 @@ class Delivery:
             exchange.fallback_id = f"{self._ids}{next(self._numbers):012x}"
         if self._dispatcher is None and not finalising:  # closed while this was under way
             self.expect()
-        inbox, home, left = self._inbox, self._home, False
-        if home is not None and (exchange.passage is None or not exchange.booked):
+        inbox, home, on_record = self._inbox, self._home, False
+        if home is not None and self._pid == os.getpid() and (exchange.passage is None or not exchange.booked):
             try:
                 exchange.ticket = ticket = home.spool.put(record_of(exchange, self._hash_user))
-                left = type(ticket) is int
+                on_record = type(ticket) is int and not home.spool.closed  # whose file may be gone then
             except Exception as error:  # noqa: BLE001 - it is delivered from memory then
                 self._stats.last_error = type(error).__name__
                 if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
-        exchange.wait_lightly(on_record=left)
-        if left and not finalising:
+        exchange.wait_lightly(on_record=on_record)
+        light = on_record and exchange.answer is None and exchange.request is None
+        if light and not finalising:
+            exchange.queued_bytes = 0
             queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=False, most=self._most)
         else:
             self._weigh(exchange, finalising=finalising)
@@ -209,7 +211,7 @@ class Delivery:
             queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=pressed, most=self._most)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
-        if not finalising and (queued > self._queue_size or (not left and self._bytes > self._queue_bytes)):
+        if not finalising and (queued > self._queue_size or (not light and self._bytes > self._queue_bytes)):
             self._keep_bounds()
 
     def _weigh(self, exchange: Exchange, *, finalising: bool) -> None:
@@ -225,9 +227,12 @@ class Delivery:
         with suppress(queue.Empty):
             while True:
                 item = inbox.pull()
+                if isinstance(item, Stop):  # for a dispatcher that has yet to come to it, and to all that came before
+                    inbox.put(item)
+                    return
                 if isinstance(item, Exchange):
-                    if item.is_left_to_record:  # where whoever comes next takes it over: we, or another process
-                        item.call.settle(None, IngestError("kept for the next process to deliver"))
+                    if item.is_left_to_record:  # which whoever comes next takes over: the next dispatcher, or process
+                        self._inbox.bring(item, wanted=True, pressed=True, most=0)
                         if not finalising:
                             self.expect()
                     else:
@@ -343,14 +348,15 @@ class Delivery:
         if self._pid != os.getpid():
             return True
         deadline = monotonic() + timeout
-        flushed = self.flush(timeout)
+        flushed, ended = self.flush(timeout), True
         if self._dispatcher is not None:
             stop = Stop()
             self._inbox.put(stop)
-            stop.done.wait(max(0.5, deadline - monotonic()))
+            ended = stop.done.wait(max(0.5, deadline - monotonic()))
         sink, inbox = self._sink, self._inbox
         self._reset()
-        self._take_along(inbox)
+        if ended:  # one that takes its time comes to what is in its inbox, and ends then
+            self._take_along(inbox)
         if sink is not None:
             with suppress(Exception):
                 sink.close()

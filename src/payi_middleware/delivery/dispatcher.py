@@ -74,8 +74,7 @@ class Dispatcher:
         self.pacing = Pacing()
         self._inbox = inbox
         inbox.looked_after = stock.home is not None
-        self._build = build
-        self._forget = forget
+        self._build, self._forget = build, forget
         self._open_sink = open_sink
         self._sink: Sink | None = None
         self._stats = stats
@@ -187,9 +186,10 @@ class Dispatcher:
             exchange.queued_bytes = 0
             exchange.scope.when_identified(partial(self._inbox.put, exchange))
             return
+        if not self.stock.look_at(exchange):
+            return
         sink, wanted = self._sink, exchange.wanted
         try:
-            self.stock.look_at(exchange)
             report = self._build(exchange)
             if report and not (sink and (sink.takes_items or (wanted and sink.tells_results is False))):
                 report.pack()  # unless it is looked into
@@ -240,7 +240,7 @@ class Dispatcher:
         if wanted and sink.tells_results is False and len(waiting) <= 2 * self._most_senders:
             return Job([self.stock.pop()], single=True)
         due = wanted or self.stock.awaited or len(waiting) >= _COMPANY or any(one.wanted for one in waiting)
-        return self._bulk() if due or monotonic() - waiting[0].since >= _LINGER else None
+        return self._bulk() if due or waiting[0].has_waited(_LINGER) else None
 
     def _bulk(self) -> Job:
         pending: list[Pending] = []

@@ -146,14 +146,21 @@ def read_record(record: bytes) -> tuple[Observed, Annotations, str | None]:
     return observed, Annotations(**more.get("annotations", {})), own_id.decode() or None
 
 
-def answer_in(match: Match, record: bytes) -> Answer:
+def answer_in(record: bytes, match: Match, own_id: str | None) -> Answer:
     """Read the answer that a record of this process has as it came.
 
     Args:
         match: what the record's exchange was recognised as.
+        own_id: the id that the exchange is reported with where the provider gives none.
+
+    Raises:
+        LookupError: it is the record of another exchange.
     """
     _, _, status, *_, id_size, opening_size, more_size, headers_size = _HEAD.unpack_from(record)
-    start = _HEAD.size + id_size + opening_size + more_size
+    start = _HEAD.size + id_size
+    if record[_HEAD.size : start] != (own_id or "").encode():
+        raise LookupError("another exchange is on record there")
+    start += opening_size + more_size
     end = start + headers_size
     return read_answer(match, status, _named(record[start:end]), record[end:])
 

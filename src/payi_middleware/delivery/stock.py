@@ -14,6 +14,7 @@ from payi_middleware.courtesy import considerately
 from payi_middleware.exceptions import IngestError
 from payi_middleware.journal import BacklogError, BacklogFullError, DeadLetter, Home, Row, Ticket
 from payi_middleware.log import warn
+from payi_middleware.providers import Answer
 from payi_middleware.recorder import Exchange
 from payi_middleware.report import Report
 from payi_middleware.results import XproxyResult
@@ -80,17 +81,25 @@ class Stock:
         self._bytes += pending.size
         self.leave_out()
 
-    def look_at(self, exchange: Exchange) -> None:
-        """Begin with an exchange, whose answer may have been left to its record.
-
-        Raises:
-            LookupError: it is not on record.
-        """
+    def look_at(self, exchange: Exchange) -> bool:
+        """Begin with an exchange, whose answer may have been left to its record; return whether it is to be had."""
         self.reading = exchange.recorded
-        if exchange.is_left_to_record:
-            if self.home is None or not isinstance(exchange.ticket, int):
-                raise LookupError("there is no journal")
-            exchange.answer = answer_in(exchange.match, self.home.spool.read(exchange.ticket))
+        if not exchange.is_left_to_record:
+            return True
+        try:
+            exchange.answer = self._answer_of(exchange)
+        except LookupError:  # on record in a journal that was closed meanwhile
+            self.leave_out()
+            exchange.call.settle(None, IngestError("kept for the next process to deliver"))
+        except Exception as error:  # noqa: BLE001 - it costs this one report
+            self.leave_out()
+            self.drop(exchange, error)
+        return exchange.answer is not None
+
+    def _answer_of(self, exchange: Exchange) -> Answer:
+        if self.home is None or not isinstance(exchange.ticket, int):
+            raise LookupError("there is no journal")
+        return answer_in(self.home.spool.read(exchange.ticket), exchange.match, exchange.fallback_id)
 
     def leave_out(self) -> None:
         """An exchange has been read; unless its report was added it is none, or is given up."""

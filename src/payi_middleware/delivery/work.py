@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 from payi_middleware.courtesy import considerately
@@ -88,6 +88,10 @@ class Pending:
     since: float = field(default_factory=monotonic)
     attempts: int = 0
     warnings: tuple[str, ...] = ()
+
+    def has_waited(self, seconds: float) -> bool:
+        """Whether its call has ended so long ago, or this was made of it: it may have lain there unread for longer."""
+        return time() - self.recorded >= seconds or monotonic() - self.since >= seconds
 
     def row(self) -> Row:
         """Return it as it is stored."""

@@ -78,7 +78,7 @@ class Spool:
         self._aside: set[Path] = set()
         self._unsynced: set[Path] = set()
         self._dirty = False
-        self._closed = False
+        self.closed = False
 
     def put(self, record: bytes) -> int | Ticket:
         """Write a record.
@@ -89,7 +89,7 @@ class Spool:
         Raises:
             OSError: there is no slot left for it and no room for a file of its own, or the spool is closed.
         """
-        if self._closed:
+        if self.closed:
             raise OSError("the spool is closed")
         length = len(record)
         if length <= _ROOM:  # as nearly all
@@ -140,7 +140,7 @@ class Spool:
             LookupError: it is in another spool, or was cleared.
         """
         slot = ticket - self._base
-        if not self._closed and 0 < slot < _SLOTS:
+        if not self.closed and 0 < slot < _SLOTS:
             at = slot * _SLOT
             kind, _, length, _ = _HEAD.unpack_from(self._map, at)
             if kind == _FIRST:
@@ -168,14 +168,9 @@ class Spool:
         self._aside.discard(path)
         self._unsynced.discard(path)
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be put any more."""
-        return self._closed
-
     def clear(self, ticket: int | Ticket) -> None:
         """Forget a record; nothing of it stays behind. A record of another spool, or of a closed one, stays."""
-        if self._closed:
+        if self.closed:
             return
         if isinstance(ticket, int):
             slot = ticket - self._base
@@ -219,7 +214,7 @@ class Spool:
             self._unsynced.discard(path)
             with suppress(FileNotFoundError):  # its report was delivered meanwhile
                 _sync_file(path)
-        if self._dirty and not self._closed:
+        if self._dirty and not self.closed:
             self._dirty = False
             os.fsync(self._descriptor)  # `mmap.flush` does it without letting the app's threads run meanwhile
 
@@ -229,7 +224,7 @@ class Spool:
         Args:
             keep: it stays in any case.
         """
-        self._closed = True
+        self.closed = True
         if not keep and self.empty:
             self.path.unlink(missing_ok=True)
         self._map.close()  # it has a descriptor of its own: closed later, it would let go of a lock taken anew by then
