@@ -1,8 +1,10 @@
-"""How the ledger keeps up as it grows: a booking, and a page of the dashboard, with ever more rows in it."""
+"""How the ledger keeps up as it grows: a booking, and a page of the dashboard, with ever more rows in it.
+
+LEDGER_ROWS=10000,100000,1000000,10000000 python -m benchmarks.peers.growth > docs/ledger-benchmarks.md
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,13 +15,14 @@ from time import perf_counter
 import httpx
 from tests.service_command.processes import new_key, serving
 
-from benchmarks.filling import fill, fold
+from benchmarks.filling import DAYS, fill, fold
+from benchmarks.machine import about
 from payi_middleware.service.ledger import Ledger
 
-__all__ = ["ROWS", "Grown", "ledgers"]
+__all__ = ["ROWS", "Grown", "ledgers", "page"]
 
 ROWS = tuple(int(told) for told in os.environ.get("LEDGER_ROWS", "10000,100000,1000000").split(","))
-"""Rows of the ledgers; the environment can ask for 10000000, which takes a quarter of an hour and 7 GB."""
+"""Rows of the ledgers; the environment can ask for 10000000, which takes half an hour and 8 GB."""
 _BOOKINGS, _PAGES = 200, 7
 
 Grown = Mapping[str, float]
@@ -67,5 +70,26 @@ def _shown(client: httpx.Client) -> float:
     return seconds
 
 
+def page(told: Mapping[int, Grown]) -> str:
+    """Return a page with the ledgers, by their rows."""
+    table = "\n".join(
+        f"| {rows:,} | {each['booking'] * 1e3:.2f} | {each['page'] * 1e3:.1f} |" for rows, each in told.items()
+    )
+    return f"""\
+# How the ledger keeps up as it grows
+
+Printed by `LEDGER_ROWS={",".join(map(str, told))} python -m benchmarks.peers.growth` on
+{about("sqlalchemy")}.
+
+A ledger in SQLite, with as many requests of {DAYS} days in it, all of them added up. A booking is `Ledger.ingest` of
+one report, the median of {_BOOKINGS}. The page is the dashboard's first, asked of `payi-middleware serve` on the same
+machine, the median of {_PAGES}.
+
+| rows | a booking, ms | the dashboard's first page, ms |
+|---|---|---|
+{table}
+"""
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(dict(ledgers())))
+    sys.stdout.write(page(dict(ledgers())))

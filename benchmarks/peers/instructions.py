@@ -1,8 +1,6 @@
-"""Instructions and cache misses of an operation, counted by valgrind: figures that a busy machine does not change.
+"""Instructions that an operation takes, counted by valgrind: the one figure that a busy machine does not change.
 
-A process is counted as a whole, and the same one with more operations: the difference is theirs. All threads count. The
-caches are simulated: one of 32 KB for instructions, one for data, and a second level of 512 KB, as a core has of its
-own; what is in neither is looked for in what all cores share, or farther away.
+A process is counted as a whole, and the same one with more operations: the difference is theirs. All threads count.
 https://valgrind.org/docs/manual/cg-manual.html
 """
 
@@ -23,44 +21,40 @@ from benchmarks.peers.running import clean_environment, working
 from benchmarks.peers.tools.base import tool_of
 from benchmarks.peers.worker import Worker
 
-__all__ = ["COUNTED", "Counts", "counted"]
+__all__ = ["COUNTED", "counted"]
 
 COUNTED = ("asgi", "chat")
 _FEW, _MANY = 20, 120
-_CACHES = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64")
-_COUNT = ("valgrind", "--tool=cachegrind", *_CACHES, "--cachegrind-out-file=/dev/null")
-_TOLD = {"instructions": re.compile(r"I\s+refs:\s+([\d,]+)"), "misses": re.compile(r"LL\s+misses:\s+([\d,]+)")}
-
-Counts = Mapping[str, float]
-"""Of an operation: `instructions`, and `misses` of the second-level cache."""
+_COUNT = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+_TOLD = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
-def counted(pythons: Mapping[str, Path]) -> dict[str, dict[str, Counts]]:
-    """Return what is counted of one operation by scenario and entry; nothing where there is no valgrind."""
+def counted(pythons: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Return the instructions of one operation by scenario and entry; nothing where there is no valgrind."""
     if shutil.which(_COUNT[0]) is None:
         sys.stderr.write("no valgrind here: instructions are not counted (apt-get install valgrind)\n")
         return {}
     asked = [(scenario, entry) for scenario in COUNTED for entry in entries(scenario)]
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda one: _each(pythons[one[1].environment], *one), asked)
-        told: dict[str, dict[str, Counts]] = {scenario: {} for scenario in COUNTED}
-        for (scenario, entry), counts in zip(asked, found, strict=True):
-            told[scenario][entry.name] = counts
+        told: dict[str, dict[str, float]] = {scenario: {} for scenario in COUNTED}
+        for (scenario, entry), instructions in zip(asked, found, strict=True):
+            told[scenario][entry.name] = instructions
     return told
 
 
-def _each(python: Path, scenario: str, entry: Entry) -> Counts:
+def _each(python: Path, scenario: str, entry: Entry) -> float:
     _process(python, scenario, entry, 1)  # the first one writes the bytecode, which the others then need not
     few, many = (_counted(python, scenario, entry, operations) for operations in (_FEW, _MANY))
-    return {what: (many[what] - few[what]) / (_MANY - _FEW) for what in _TOLD}
+    return (many - few) / (_MANY - _FEW)
 
 
-def _counted(python: Path, scenario: str, entry: Entry, operations: int) -> dict[str, int]:
+def _counted(python: Path, scenario: str, entry: Entry, operations: int) -> int:
     told = _process(python, scenario, entry, operations, by=_COUNT)
-    found = {what: pattern.search(told) for what, pattern in _TOLD.items()}
-    if not all(found.values()):
+    found = _TOLD.search(told)
+    if found is None:
         raise RuntimeError(f"valgrind has told nothing of {entry.name}: {told[-500:]}")
-    return {what: int(match[1].replace(",", "")) for what, match in found.items() if match is not None}
+    return int(found[1].replace(",", ""))
 
 
 def _process(python: Path, scenario: str, entry: Entry, operations: int, by: Sequence[str] = ()) -> str:

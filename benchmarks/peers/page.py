@@ -33,8 +33,7 @@ def draw(results: Results, folder: Path) -> None:
     """Draw the charts."""
     folder.mkdir(exist_ok=True)
     ours = frozenset(entry.name for entry in ROSTER if entry.ours)
-    for scenario, counted in results["instructions"].items():
-        instructions = {name: counts["instructions"] for name, counts in counted.items()}
+    for scenario, instructions in results["instructions"].items():
         bare = instructions[_BARE]
         values = {name: max(0.0, each / bare - 1) * 100 for name, each in instructions.items() if "bare" not in name}
         title = f"{SCENARIOS[scenario].title}: instructions added, all threads"
@@ -88,19 +87,16 @@ def _turns(results: Results) -> Iterator[str]:
             yield f"![{'Added instructions' if counted else 'Added µs'}](charts/{scenario}.svg)\n"
         yield f"µs of CPU time added to bare, which takes {bare:.0f}; ± half the distance between the quartiles."
         if counted:
-            bare_counts = counted[_BARE]
-            yield f"Thousands of instructions added to bare's {bare_counts['instructions'] / 1e3:,.0f}, and misses of a"
-            yield f"simulated second-level cache of 512 KB to bare's {bare_counts['misses']:,.0f}, on all threads."
-        yield f"\n| | app's thread | all threads |{' instructions | misses |' if counted else ''} recorded |"
-        yield f"|---|---|---|{'---|---|' if counted else ''}---|"
+            yield f"Thousands of instructions added, on all threads, to bare's {counted[_BARE] / 1e3:,.0f}."
+        yield f"\n| | app's thread | all threads |{' instructions |' if counted else ''} recorded |"
+        yield f"|---|---|---|{'---|' if counted else ''}---|"
         for entry in entries(scenario):
             if entry.name == _BARE:
                 continue
             own, every = (added(told[entry.name], told[_BARE], figure, about.parts) for figure in ("thread", "cpu"))
             cells = [f"{each.seconds * 1e6:.1f} ± {each.spread * 1e6:.1f}" for each in (own, every)]
             if counted:
-                more = {what: count - counted[_BARE][what] for what, count in counted[entry.name].items()}
-                cells += [f"{more['instructions'] / 1e3:+,.0f}", f"{more['misses']:+,.0f}"]
+                cells.append(f"{(counted[entry.name] - counted[_BARE]) / 1e3:+,.0f}")
             yield f"| {entry.name} | {' | '.join(cells)} | {seen(entry, scenario, told[entry.name])} |"
 
 
@@ -174,9 +170,8 @@ _METHOD = f"""
   ours have three times as many there as the others.
 - CPU time, not time on the clock. "App's thread" is what a request waits for; "all threads" has in it what a tool does
   in the background, and what it does to flush at the end of the turn.
-- Instructions and misses are counted by valgrind, as the difference between two runs, one with 100 operations more.
-  They are the same on a machine that is busy, where times are not. What the second-level cache of a core has not at
-  hand takes tens of nanoseconds to come from what all cores share, and longer where others use that, too.
+- Instructions are counted by valgrind, as the difference between two runs, one with 100 operations more. They are the
+  same on a machine that is busy, where times are not.
 - "bare, once more" is a second bare process: what it adds is the error of a table, and what is less says nothing.
 - The provider answers in the process, with 1.2 KB, or with a stream of 500 chunks. Calls are made by the openai SDK,
   outside web requests, where no response waits for a result of ours; end to end, they are made in requests.

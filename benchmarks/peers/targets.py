@@ -18,8 +18,8 @@ WHY = """\
 Where pure Python ends:
 
 - What is done for a call on the app's thread runs with cold caches: between two calls an app runs millions of
-  instructions of its own (the table of the plain call has those of the OpenAI SDK, and what misses the cache). Each
-  step of the interpreter that is done once has its bytecode, and whatever that names, fetched from afar.
+  instructions of its own (the table of the plain call has those of the OpenAI SDK). Each step of the interpreter that
+  is done once has its bytecode, and whatever that names, fetched from afar: only fewer steps would help.
 - Each object that lives while a request waits brings the next collection of garbage forward, and a full one goes
   through all that is loaded, by the SDKs, by the embedded ledger and by us. After
   [`gc.freeze()`](https://docs.python.org/3/library/gc.html#gc.freeze) it passes over what was there before.

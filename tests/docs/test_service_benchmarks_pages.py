@@ -1,4 +1,4 @@
-"""The benchmarks of the service and of its proxy run, and the committed pages are what they print."""
+"""The benchmarks of the service, its proxy and its ledger run, and the committed pages are what they print."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import proxy, service
+from benchmarks.peers import growth
 
 from tests.docs.benchmark_pages import words
 from tests.service.databases import postgresql_url
@@ -35,3 +36,10 @@ def test_the_page_of_the_proxy_is_what_its_benchmark_prints_but_for_the_figures(
     with postgresql_url() as url:
         printed = proxy.page({"SQLite": f"sqlite:///{tmp_path / 'payi.db'}", "PostgreSQL": url})
     assert words(printed) == words((DOCS / "proxy-benchmarks.md").read_text())
+
+
+def test_the_page_of_the_ledger_is_what_its_benchmark_prints_but_for_the_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(growth, "ROWS", (10, 20, 30, 40))
+    assert words(growth.page(dict(growth.ledgers()))) == words((DOCS / "ledger-benchmarks.md").read_text())
