@@ -50,6 +50,16 @@ class _Wrapper:
         self._client = client
         self._original = original
 
+    def _target_of(self, request: Any) -> Target | None:
+        """Return where a request goes to that is to be metered here; None of one that somebody meters already."""
+        if METERED in request.extensions:
+            return None
+        url, target = self.latest
+        if url is not request.url:
+            return target_of(request.url)
+        self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
+        return target
+
     def _transport_for(self, url: Any) -> Any:
         client = None if self._client is None else self._client()
         return self._inner if client is None or self._original is None else self._original(client, url)
@@ -184,12 +194,8 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            url, target = self.latest
-            if url is request.url:
-                self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
-            else:
-                target = target_of(request.url)
-            if target is None or METERED in request.extensions:
+            target = self._target_of(request)
+            if target is None:
                 return self._inner.handle_request(request)
             metering = Metering(request, target, settle_identity())
             exchange = metering.exchange
@@ -229,12 +235,8 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            url, target = self.latest
-            if url is request.url:
-                self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
-            else:
-                target = target_of(request.url)
-            if target is None or METERED in request.extensions:
+            target = self._target_of(request)
+            if target is None:
                 return await self._inner.handle_async_request(request)
             frame, waits = settle_identity_at_once()
             if waits:

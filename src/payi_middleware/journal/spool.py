@@ -59,6 +59,8 @@ class Spool:
         path: the file, which must not exist. A lock on it is held as long as this is open, so that others can tell that
             its process lives.
 
+    `closed` says that nothing can be put any more.
+
     Raises:
         OSError: the file cannot be made, or there is no room for it.
     """

@@ -13,8 +13,6 @@ __all__ = ["MISSING", "PARTIAL", "Answer", "Asked", "FunctionCall"]
 
 MISSING = "system.usage.missing"
 PARTIAL = "system.usage.partial"
-
-
 _NO_NOTES: Mapping[str, str] = MappingProxyType({})
 
 
