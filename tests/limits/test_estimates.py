@@ -81,6 +81,71 @@ def test_a_model_without_a_price_is_taken_to_cost_a_cent_until_one_was_seen() ->
     assert costs.upper(MODEL, b'{"max_tokens": 5}') == Decimal("0.3")
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_prices_that_could_not_be_had_are_asked_for_again_a_minute_later(clock: Clock) -> None:
+    asked: list[Resource] = []
+    costs = Costs(asked.append, clock)
+    costs.learn(MODEL, None)
+
+    clock.now += 59
+    costs.upper(MODEL, None)
+    assert asked == []
+    clock.now += 2
+    costs.upper(MODEL, None)
+
+    assert asked == [MODEL]
+    costs.learn(MODEL, RATES)
+    assert costs.upper(MODEL, None) == 1_000 * OUT
+
+
+def test_known_prices_are_asked_for_again_an_hour_later_and_stay_in_use_until_there_are_others(clock: Clock) -> None:
+    asked: list[Resource] = []
+    costs = Costs(asked.append, clock)
+    costs.learn(MODEL, RATES)
+    clock.now += 3_599
+    costs.prepare(MODEL)
+    assert asked == []
+
+    clock.now += 2
+    assert costs.upper(MODEL, None) == 1_000 * OUT
+    assert asked == [MODEL]
+    costs.learn(MODEL, None)
+    assert costs.upper(MODEL, None) == 1_000 * OUT
+    costs.learn(MODEL, Rates({"text": (IN, 2 * OUT)}))
+
+    assert costs.upper(MODEL, None) == 2_000 * OUT
+
+
+def test_list_prices_serve_until_whoever_charges_can_be_asked_and_do_not_take_the_place_of_its_own(
+    clock: Clock,
+) -> None:
+    asked: list[Resource] = []
+    costs = Costs(asked.append, clock)
+    costs.learn(MODEL, Rates({"text": (IN, 2 * OUT)}), provisional=True)
+    assert costs.upper(MODEL, None) == 2_000 * OUT
+    clock.now += 61
+    costs.prepare(MODEL)
+    assert asked == [MODEL]
+
+    costs.learn(MODEL, RATES)
+    costs.learn(MODEL, Rates({"text": (IN, 2 * OUT)}), provisional=True)
+
+    assert costs.upper(MODEL, None) == 1_000 * OUT
+
+
 def test_what_was_used_is_priced_unit_by_unit_and_a_kind_without_a_price_as_what_it_is_a_kind_of() -> None:
     units = {
         "text": {"input": 10, "output": 2},

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from payi_middleware.proxying.circuit import Circuit
+from tests.doors.asgi_server import run_python
 
 
 class Clock:
@@ -36,3 +39,37 @@ def test_after_a_failure_one_at_a_time_may_try_at_growing_intervals_until_one_su
     assert circuit.allows()
     circuit.fail()
     assert not circuit.allows()
+
+
+_FORK_WHILE_HELD = """
+import os, signal, threading
+from payi_middleware.proxying.circuit import Circuit
+
+inside, leave = threading.Event(), threading.Event()
+
+def clock():
+    if threading.current_thread() is not threading.main_thread():
+        inside.set()
+        leave.wait(30)
+    return 1.0
+
+circuit = Circuit(clock)
+circuit.fail()
+thread = threading.Thread(target=circuit.allows)
+thread.start()
+assert inside.wait(30)
+pid = os.fork()
+if not pid:
+    signal.alarm(20)
+    os._exit(bool(circuit.allows()))
+ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+leave.set()
+thread.join()
+print(ended)
+"""
+
+
+def test_a_child_that_is_forked_while_another_thread_finds_out_is_not_kept_waiting(tmp_path: Path) -> None:
+    done = run_python(tmp_path, "-W", "ignore::DeprecationWarning", "-c", _FORK_WHILE_HELD)
+
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from time import monotonic
 from typing import Any, NamedTuple
 
 from payi_middleware.results import Cost, CostPart, XproxyResult
@@ -16,6 +17,8 @@ Resource = tuple[str, str]
 """Pay-i's category, and the resource's name."""
 
 _KNOWN = 2_000
+_FRESH, _ASKED_AGAIN = 3600.0, 60.0
+"""Seconds after which prices are asked for again that are known, as they change, and that could not be had."""
 _BYTES_PER_TOKEN = 3
 """Fewer than any tokenizer needs for prose and JSON, so that a prompt is rather taken for too long."""
 _UNSAID_OUTPUT = 1_000
@@ -75,24 +78,37 @@ class Accuracy:
         return self._off / self.count if self.count else None
 
 
+_UNASKED: tuple[Rates | None, float] = None, 0.0
+
+
 class Costs:
     """Estimate calls from prices in memory; what is not there is asked for, and known the next time.
 
     Args:
-        ask: is told of a resource whose prices are not known, on the app's thread: it only takes note of it.
+        ask: is told of a resource whose prices are not known, or not of late, on the app's thread: it only takes note
+            of it.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, ask: Callable[[Resource], None]) -> None:
+    def __init__(self, ask: Callable[[Resource], None], clock: Callable[[], float] = monotonic) -> None:
         self._ask = ask
-        self._rates: dict[Resource, Rates | None] = {}
+        self._clock = clock
+        self._rates: dict[Resource, tuple[Rates | None, float]] = {}
         self._dearest: dict[Resource, Decimal] = {}
         self.accuracy = Accuracy()
 
-    def learn(self, resource: Resource, rates: Rates | None) -> None:
-        """Take note of a resource's prices; None says that it has none."""
+    def learn(self, resource: Resource, rates: Rates | None, *, provisional: bool = False) -> None:
+        """Take note of a resource's prices; None says that it has none.
+
+        Args:
+            provisional: somebody who may know better could not be asked; prices that are known stay in use.
+        """
+        if provisional or rates is None:
+            rates = self._rates.get(resource, _UNASKED)[0] or rates
+            provisional = True
         if len(self._rates) >= _KNOWN:
             self._rates.clear()
-        self._rates[resource] = rates
+        self._rates[resource] = rates, self._clock() + (_ASKED_AGAIN if provisional else _FRESH)
 
     def prepare(self, resource: Resource) -> None:
         """Have the prices of a resource looked up, if they are not known."""
@@ -128,11 +144,10 @@ class Costs:
         return XproxyResult(cost=Cost(input=parts[0], output=parts[1], total=parts[2]))
 
     def _known(self, resource: Resource) -> Rates | None:
-        try:
-            return self._rates[resource]
-        except KeyError:
+        rates, until = self._rates.get(resource, _UNASKED)
+        if self._clock() >= until:
             self._ask(resource)
-            return None
+        return rates
 
 
 def rates_of_answer(answer: Any) -> Rates | None:

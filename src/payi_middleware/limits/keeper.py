@@ -16,7 +16,7 @@ from payi_middleware.log import warn
 
 from .budgets import Budgets
 from .catalogue import listed_rates
-from .estimates import Costs, Resource
+from .estimates import Costs, Rates, Resource
 from .sources import Granted, Shares, Source, told_of
 
 __all__ = ["Keeper"]
@@ -154,19 +154,24 @@ class Keeper:
 
     def _look_up_prices(self) -> None:
         while self._prices:
-            resource = next(iter(self._prices))
+            resource, rates, failed = next(iter(self._prices)), None, True
             try:
-                self.costs.learn(resource, self._rates(resource))
+                rates, failed = self._rates(resource)
             finally:
+                self.costs.learn(resource, rates, provisional=failed)
                 del self._prices[resource]
 
-    def _rates(self, resource: Resource) -> Any:
+    def _rates(self, resource: Resource) -> tuple[Rates | None, bool]:
+        """Return a resource's prices, and whether somebody who comes before could not be asked."""
         own_first = not self.budgets.empty  # what limits are charged with; list prices cost no request
+        failed = False
         for look_up in (self._rates_of_source, listed_rates) if own_first else (listed_rates, self._rates_of_source):
-            with suppress(IngestError):
+            try:
                 if (rates := look_up(resource)) is not None:
-                    return rates
-        return None
+                    return rates, failed
+            except IngestError:
+                failed = True
+        return None, failed
 
-    def _rates_of_source(self, resource: Resource) -> Any:
+    def _rates_of_source(self, resource: Resource) -> Rates | None:
         return self._sourced().rates(resource)

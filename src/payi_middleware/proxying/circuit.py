@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from time import monotonic
+
+from payi_middleware.forks import ForkSafeLock
 
 __all__ = ["Circuit"]
 
 _FIRST, _LONGEST = 1.0, 30.0
 """Seconds for which nobody tries after a failure: at first, and at most; they double while it goes on failing."""
+
+_lock = ForkSafeLock()
 
 
 class Circuit:
@@ -21,7 +24,6 @@ class Circuit:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._pause = 0.0
         self._open_until = 0.0
 
@@ -34,7 +36,7 @@ class Circuit:
         """Return whether a call may try; after a pause, the one that is told so is the only one for another pause."""
         if not self._pause:
             return True
-        with self._lock:
+        with _lock:
             now = self._clock()
             if now < self._open_until:
                 return False
@@ -43,7 +45,7 @@ class Circuit:
 
     def fail(self) -> None:
         """Note that Pay-i was not reached."""
-        with self._lock:
+        with _lock:
             self._pause = min(_LONGEST, self._pause * 2) or _FIRST
             self._open_until = self._clock() + self._pause
 
