@@ -127,6 +127,7 @@ ROSTER: tuple[Entry, ...] = (
     Entry("bare, once more", "bare", "bare", ("asgi", *_ALL), records=_NOTHING, served=True),
     Entry("pure ASGI middleware that does nothing", "bare", "nothing", ("asgi",), {"kind": "asgi"}, _NOTHING),
     Entry("`BaseHTTPMiddleware` that does nothing", "bare", "nothing", ("asgi",), {"kind": "starlette"}, _NOTHING),
+    Entry("the least that puts calls on record", "bare", "least", ("chat", "chat-async")),
     *(
         Entry(name, name, "correlation", ("asgi",), {"kind": name}, _NOTHING)
         for name in ("asgi-correlation-id", "starlette-context")

@@ -20,6 +20,9 @@ Where pure Python ends:
 - What is done for a call on the app's thread runs with cold caches: between two calls an app runs millions of
   instructions of its own (the table of the plain call has those of the OpenAI SDK). Each step of the interpreter that
   is done once has its bytecode, and whatever that names, fetched from afar: only fewer steps would help.
+  What it takes to put a call on record and nothing else is in the tables of the plain call, too. The rest is asking
+  which provider it is and whose call, whether a limit or a proxy has a say in it, telling a stream from an answer that
+  comes whole, and finding the result again from the answer: little of each, but all of it cold.
 - Each object that lives while a request waits brings the next collection of garbage forward, and a full one goes
   through all that is loaded, by the SDKs, by the embedded ledger and by us. After
   [`gc.freeze()`](https://docs.python.org/3/library/gc.html#gc.freeze) it passes over what was there before.
