@@ -65,7 +65,7 @@ Printed by `make bench` on {about["machine"]}; load {about["load"]:.1f} before i
 How quick it was: {PACE_STEPS:,} rounds of a loop of the interpreter's took {pace * 1e6:.0f} µs in the median.
 Compare the figures of this page with each other, not with those of another machine or day. What each provider's streams
 cost to read is on [a page of its own](reading-benchmarks.md), and so is [what keeping and delivering reports
-costs](delivery-benchmarks.md).
+costs](delivery-benchmarks.md). [What the recording of a call is made of](call-benchmarks.md) is measured part by part.
 
 ## Our targets
 
