@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -20,14 +19,13 @@ from unittest.mock import patch
 
 from benchmarks.machine import about, pace
 from benchmarks.peers.roster import ROSTER
-from benchmarks.peers.running import clean_environment, working
+from benchmarks.peers.running import run, working
 
 __all__ = ["page"]
 
 STARTS, ROUNDS = 8, 20
 _CALLS, _WARM = 100, 10
 _MODULE = "benchmarks.stages"
-_EVERYTHING = "it is put on record, in memory that outlives the process"
 
 
 def _left_out() -> Mapping[str, list[tuple[Any, str, Callable[..., Any]]]]:
@@ -58,7 +56,7 @@ def _left_out() -> Mapping[str, list[tuple[Any, str, Callable[..., Any]]]]:
             (delivery, "record_of", lambda _exchange, _hash_user: b""),
         ],
         "what a report needs is written down, the prompt left out": [unstored],
-        _EVERYTHING: [],
+        "it is put on record, in memory that outlives the process": [],
     }
 
 
@@ -113,16 +111,8 @@ def _started() -> dict[str, list[float]]:
         one for one in ROSTER if one.ours and one.options == {"to": "http", "headers": "off"} and not one.delay
     )
     with working(entry) as options:
-        command = [sys.executable, "-m", _MODULE, str(ROUNDS), str(_CALLS), json.dumps(options)]
-        done = subprocess.run(
-            command,
-            env=clean_environment(),
-            cwd=options["folder"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=900,
-        )
+        arguments = (str(ROUNDS), str(_CALLS), json.dumps(options))
+        done = run(sys.executable, "-m", _MODULE, *arguments, folder=options["folder"])
     told: dict[str, list[float]] = json.loads(done.stdout)
     return told
 
@@ -159,8 +149,7 @@ The first row is a call of {bare * 1e6:.0f} µs, almost all of them the SDK's ow
         before = mean(more)
     lines.append(
         """
-No part stands out, and none has a loop: some 50 functions run once each for a call, and what they are made of is not in
-the core's caches any more when the next call comes. A change shows here where it is more than the ±.
+A change shows here where it is more than the ±.
 To repeat it: `.venv/bin/python -m benchmarks.stages > docs/call-benchmarks.md` after `make test`."""
     )
     return "\n".join(lines) + "\n"

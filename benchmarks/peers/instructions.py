@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from json import dumps, loads
 from pathlib import Path
 
 from benchmarks.peers.roster import Entry, entries
-from benchmarks.peers.running import clean_environment, working
+from benchmarks.peers.running import run, working
 from benchmarks.peers.tools.base import tool_of
 from benchmarks.peers.worker import Worker
 
@@ -60,15 +59,7 @@ def _counted(python: Path, scenario: str, entry: Entry, operations: int) -> int:
 def _process(python: Path, scenario: str, entry: Entry, operations: int, by: Sequence[str] = ()) -> str:
     with working(entry) as options:
         module = ("-m", __name__, entry.tool, dumps(options), scenario, str(operations))
-        done = subprocess.run(
-            [*by, str(python), *module],
-            env=clean_environment(),
-            cwd=options["folder"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=900,
-        )
+        done = run(*by, str(python), *module, folder=options["folder"])
     return done.stderr
 
 

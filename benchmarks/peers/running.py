@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.peers.environments import ROOT
 from benchmarks.peers.roster import SCENARIOS, Entry
 
-__all__ = ["Talk", "clean_environment", "process", "talk", "turns", "working"]
+__all__ = ["Talk", "clean_environment", "process", "run", "talk", "turns", "working"]
 
 _FOREIGN = ("PAYI_", "OPENAI_", "LANGFUSE_", "OTEL_", "SENTRY_", "TRACELOOP_")
 """Settings of whoever runs it would change what is measured."""
@@ -77,6 +77,17 @@ def process(
             yield running
         finally:
             running.terminate()
+
+
+def run(*command: str, folder: str) -> subprocess.CompletedProcess[str]:
+    """Run a process that measures to its end, and return what it has told.
+
+    Raises:
+        subprocess.SubprocessError: it failed, or takes more than a quarter of an hour.
+    """
+    return subprocess.run(
+        command, env=clean_environment(), cwd=folder, capture_output=True, text=True, check=True, timeout=900
+    )
 
 
 @contextmanager

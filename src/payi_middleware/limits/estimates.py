@@ -106,7 +106,7 @@ class Costs:
         if provisional or rates is None:
             rates = self._rates.get(resource, _UNASKED)[0] or rates
             provisional = True
-        if len(self._rates) >= _KNOWN:
+        if resource not in self._rates and len(self._rates) >= _KNOWN:
             self._rates.clear()
         self._rates[resource] = rates, self._clock() + (_ASKED_AGAIN if provisional else _FRESH)
 
