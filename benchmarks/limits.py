@@ -13,11 +13,12 @@ from typing import Any
 from benchmarks.machine import about
 from benchmarks.measuring import calm_medians, timed
 from payi_middleware import Settings, flush, instrument, track_context
+from payi_middleware.beginning import begin
 from payi_middleware.context import current_frame
 from payi_middleware.limits import money
 from payi_middleware.limits.budget import Told
 from payi_middleware.meter import Meter
-from payi_middleware.recorder import Exchange, begin
+from payi_middleware.recorder import Exchange
 from payi_middleware.urls import target_at
 
 ROUNDS, CALLS = 101, 200

@@ -30,15 +30,13 @@ _MODULE = "benchmarks.stages"
 
 def _left_out() -> Mapping[str, list[tuple[Any, str, Callable[..., Any]]]]:
     """Return what is put in place of what, by the part that is the last one not left out."""
+    from payi_middleware import patching, transport
     from payi_middleware.delivery import delivery
     from payi_middleware.journal.spool import Spool
-    from payi_middleware.metering import Metering
     from payi_middleware.recorder import Exchange
-    from payi_middleware.transport import _Wrapper
 
-    def unwatched(metering: Metering, _response: object, _wrap: object) -> None:
-        if metering.exchange is not None:
-            metering.exchange.forget()
+    def unwatched(exchange: Exchange, *_response_and_how: object) -> None:
+        exchange.forget()
 
     def only_ended(exchange: Exchange, *, complete: bool = False, finalising: bool = False) -> None:
         exchange.open, exchange.ended = False, perf_counter()
@@ -48,8 +46,8 @@ def _left_out() -> Mapping[str, list[tuple[Any, str, Callable[..., Any]]]]:
 
     unstored = (Spool, "put", nowhere)
     return {
-        "the client asks where the URL leads": [(_Wrapper, "_target_of", lambda _wrapper, _request: None)],
-        "a call is recognised, and begun for whoever makes it": [(Metering, "respond", unwatched)],
+        "a client that finds its transport by way of ours": [(patching, "target_of", lambda _url: None)],
+        "a call is recognised, and begun for whoever makes it": [(transport, "watch", unwatched)],
         "its answer is watched, and found again from the SDK's object": [(Exchange, "finish", only_ended)],
         "it is ended once, and queued for its report": [
             unstored,

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from .annotations import NOTHING, Annotations
+from .beginning import owner_in
 from .calls import Call, await_settled, wait
 from .context import RequestScope, current_frame, process_defaults
 from .exceptions import IngestError, IngestTimeoutError
 from .identifying import asettle_identity, settle_identity
 from .meter import Meter, default_meter, hurry
-from .recorder import owner_in
 from .report import context_fields
 from .results import XproxyResult
 from .sdk import call_of

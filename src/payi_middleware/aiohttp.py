@@ -20,6 +20,7 @@ from yarl import URL
 from .aiohttp_body import Sieved, Watched, hold
 from .aiohttp_refusal import refused_response
 from .annotations import NOTHING
+from .beginning import begin
 from .context import Frame, current_frame
 from .exceptions import ConfigurationError
 from .gatekeeping import aadmit, ask
@@ -29,7 +30,7 @@ from .limits.substituting import substituted
 from .log import warn
 from .metering import CALL_EXTENSION
 from .providers import maybe_inference
-from .recorder import Exchange, begin
+from .recorder import Exchange
 from .stream_usage import ExtraChunk, asking_for_usage, is_signed, taking_out
 from .underway import is_underway
 from .urls import target_at

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from .beginning import begin
 from .calls import Call
 from .context import Frame
 from .exceptions import ConfigurationError
@@ -24,7 +25,7 @@ from .limits.refusal import Refusal
 from .log import warn
 from .metering import CALL_EXTENSION
 from .proxying.over_botocore import send_through
-from .recorder import Exchange, begin
+from .recorder import Exchange
 from .routing import Asked
 from .urllib3_body import hold, watch
 from .urls import target_at
@@ -122,13 +123,10 @@ def _begin(request: Any, frame: Frame | None) -> Exchange | None:
         headers = {name.lower(): _text(value) for name, value in request.headers.items()}
         body = bytes(request.body) if isinstance(request.body, (bytes, bytearray)) else None
         target = target_at(url.scheme, url.hostname or "", url.port, url.path)
-        exchange = begin(request.method, target, headers, body, frame)
-        if exchange is not None:
-            exchange.module = headers.get("user-agent", "").partition(" ")[0].lower() or None  # boto3/1.44.5
+        return begin(request.method, target, headers, body, frame)
     except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
         warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
         return None
-    return exchange
 
 
 def _asked(request: Any) -> Asked:

@@ -17,7 +17,8 @@ __all__ = ["Holding"]
 class Holding:
     """Hold a call, and the web request or the block that it is made in, if there is one.
 
-    Whoever inherits from it sets both, and that there is no `_call_ref` yet.
+    Whoever inherits from it sets both, and that there is no `_call_ref` yet. Later that alone may be set instead, with
+    the request or block in the call's `made_in`: then neither is kept alive.
     """
 
     __slots__ = ("_call", "_call_ref", "_scope")
@@ -47,13 +48,3 @@ class Holding:
     def is_watched(self) -> bool:
         """Whether anybody can still ask what the call has cost: who has the request has its calls, too."""
         return self._call_ref is None or self._call_ref() is not None
-
-    def _let_go(self) -> None:
-        """Keep neither alive."""
-        call, scope = self._call, self._scope
-        if call is None:
-            return
-        if scope is not None:
-            call.made_in = ref(scope)
-        self._call_ref = ref(call)
-        self._call = self._scope = None

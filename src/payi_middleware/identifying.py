@@ -5,34 +5,36 @@ from __future__ import annotations
 from .context import Frame, current_frame
 from .log import warn
 
-__all__ = ["asettle_identity", "settle_identity", "settle_identity_at_once"]
+__all__ = ["asettle_identity", "settle", "settle_at_once", "settle_identity"]
 
 
 def settle_identity() -> Frame | None:
     """Ask who makes the request being served, as far as that needs no event loop; return what is in force."""
     frame = current_frame()
     if frame is not None:
-        try:
-            frame.scope.settle_identity()
-        except Exception as error:  # noqa: BLE001 - fail open
-            warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+        settle(frame)
     return frame
 
 
-def settle_identity_at_once() -> tuple[Frame | None, bool]:
-    """Ask who makes the request being served, if that takes no waiting.
-
-    Returns:
-        What is in force, and whether `asettle_identity` is still to be awaited.
-    """
-    frame = current_frame()
-    if frame is None:
-        return None, False
+def settle(frame: Frame) -> None:
+    """Ask who makes a request, as far as that needs no event loop."""
     try:
-        return frame, not frame.scope.settle_identity_at_once()
+        frame.scope.settle_identity()
     except Exception as error:  # noqa: BLE001 - fail open
         warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
-        return frame, False
+
+
+def settle_at_once(frame: Frame) -> bool:
+    """Ask who makes a request, if that takes no waiting.
+
+    Returns:
+        Whether `asettle_identity` need not be awaited any more.
+    """
+    try:
+        return frame.scope.settle_identity_at_once()
+    except Exception as error:  # noqa: BLE001 - fail open
+        warn("identity", "The identity of a request could not be read: %s", type(error).__name__)
+        return True
 
 
 async def asettle_identity(frame: Frame | None) -> None:

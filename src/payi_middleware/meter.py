@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import metrics, neighbours, patching, recorder, sdk, unfinished
+from . import beginning, metrics, neighbours, patching, sdk, unfinished
 from .annotations import NOTHING, Annotations, ReportMode
 from .context import RequestScope, set_process_defaults
 from .delivery import Delivery, Presence, Sink, read_record
@@ -81,21 +81,18 @@ class Meter:
         """Take a call to the gate of its limits; None if nothing limits it."""
         return self._limiting.gate.admit(exchange) if self._is_limited(exchange.annotations) else None
 
-    def hinders(self, annotations: Annotations) -> bool:
-        """Return whether calls that are annotated so may be limited, or may go through Pay-i's proxy."""
-        if annotations is NOTHING:  # as most
-            return self._routes
-        return self._routes or bool(annotations.proxy) or self._is_limited(annotations)
-
     def _is_limited(self, annotations: Annotations) -> bool:
         return self._limits and bool(annotations.limit_ids or annotations.use_case_name)
 
-    def expect(self) -> None:
-        """Be ready for an exchange that has begun."""
+    def expect(self, annotations: Annotations) -> bool:
+        """Be ready for an exchange that begins; return whether it may be limited, or may go through Pay-i's proxy."""
         if len(sys.modules) != sdk.looked_at:
             neighbours.look_at_first_call()
             sdk.hook_loaded_sdks()
         self._delivery.expect()
+        if self._routes or annotations is NOTHING:  # as most
+            return self._routes
+        return bool(annotations.proxy) or self._is_limited(annotations)
 
     # --- what the doors need ----------------------------------------------------------------------------------------
 
@@ -353,4 +350,4 @@ def _end() -> None:
     close_all()
 
 
-recorder.set_default_owner(default_meter)
+beginning.set_default_owner(default_meter)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .annotations import NOTHING
+from .annotations import NOTHING, Annotations
+from .beginning import begin
 from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
 from .log import warn
 from .raw_headers import by_name
-from .recorder import Exchange, begin
+from .recorder import Exchange
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
 from .urls import Target
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
     from .proxying.passage import Passage
     from .proxying.sieves import Sieve
 
-__all__ = ["CALL_EXTENSION", "METERED", "Metering"]
+__all__ = ["CALL_EXTENSION", "METERED", "Change", "begun", "watch"]
 
 CALL_EXTENSION = "payi_call"
 """Key in a response's `extensions` under which the call is found again."""
 METERED = "payi_metered"
 """Key in a request's `extensions` that says that somebody meters it already."""
 
+_NONE = None, None
 _PREFIX = CALL_PREFIX.encode()
+_STREAM = b'"stream"'
+"""Only an answer to a request that says this may be one that tells its usage only if asked."""
 
 
 def _own_names(headers: Iterable[bytes]) -> Collection[bytes]:
@@ -44,57 +48,94 @@ def _small_fields(stream: Any) -> bytes | None:
     return b"".join(b"--\r\n" + field + b"\r\n" for field in told)
 
 
-class Metering:
-    """Meter one call: from now on it is recorded, if it is one.
+def begun(request: Any, target: Target, frame: Frame | None) -> tuple[Exchange | None, Change | None]:
+    """Begin to record a call.
 
     Args:
         request: httpx's or httpx2's.
         target: where it goes to.
         frame: what is in force where it is made.
 
-    `exchange` is its recording, if it is one, `sent` the request that is to be sent, and `may_stream` says that the
-    answer may be one that tells its usage only if asked: see `ask_for_usage`.
+    Returns:
+        Its recording, and what may change it before it is sent: no recording of what is no call of a provider's, and no
+        change of what is sent as it is, as most are.
+    """
+    try:
+        headers = request.headers
+        told = by_name(headers)
+        own = NOTHING if _PREFIX not in b"\n".join(told) else _own(headers, told)  # as nearly all calls have none
+        try:
+            body = request.content
+        except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
+            body = _small_fields(request.stream)
+        exchange = begin(request.method, target, headers, body, frame, own, told.get(b"user-agent"))
+    except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
+        warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
+        return _NONE
+    if exchange is None or not (exchange.hindered or own is not NOTHING or (body is not None and _STREAM in body)):
+        return exchange, None
+    return exchange, Change(request, exchange)
+
+
+def _own(headers: Any, names: Iterable[bytes]) -> Annotations:
+    """Return what the app put on a call itself: NOTHING only if it has no header for that."""
+    if not _own_names(names):
+        return NOTHING
+    read = read_annotations(headers.get)
+    return Annotations() if read is NOTHING else read
+
+
+def watch(exchange: Exchange, response: Any, wrap: Any, change: Change | None) -> None:
+    """Watch a response's body; one that was read already, as mock transports give it, ends the exchange."""
+    try:
+        read_already = response.is_stream_consumed
+        call = exchange.respond(response.status_code, response.headers, decoded=read_already)
+        if call is None:
+            return
+        response.extensions = {**response.extensions, CALL_EXTENSION: call}
+        extra = None if change is None else change.added(response, decoded=read_already)
+        if read_already:
+            exchange.feed(response.content)
+            exchange.finish(complete=True)
+            if extra is not None:
+                response._content = extra.pass_on(response.content) + extra.rest()
+        else:
+            response.stream = wrap(response.stream, exchange, extra)
+    except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
+        warn("respond", "A provider response could not be watched: %s", type(error).__name__)
+        exchange.fail(error)
+
+
+class Change:
+    """What a call is changed in before it is sent, which the app is not to see.
+
+    Args:
+        request: httpx's or httpx2's.
+        exchange: its recording.
+
+    `sent` is the request that is to be sent.
     """
 
-    __slots__ = ("_asked", "_extensions", "_own_headers", "_request", "exchange", "may_stream", "sent")
+    __slots__ = ("_asked", "_exchange", "_own_headers", "_request", "sent")
 
-    def __init__(self, request: Any, target: Target, frame: Frame | None) -> None:
+    def __init__(self, request: Any, exchange: Exchange) -> None:
         self._request = self.sent = request
-        self.exchange: Exchange | None = None
-        self.may_stream = self._asked = False
+        self._exchange = exchange
+        self._asked = False
         self._own_headers: list[tuple[bytes, bytes]] | None = None
-        self._extensions = extensions = request.extensions
-        request.extensions = {**extensions, METERED: True}
-        try:
-            headers = request.headers
-            told = by_name(headers)
-            own = _own_names(told) if _PREFIX in b"\n".join(told) else ()  # as nearly all calls have none
+        if exchange.call_annotations is not NOTHING:
             try:
-                body = request.content
-            except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
-                body = _small_fields(request.stream)
-            self.exchange = begin(
-                request.method,
-                target,
-                headers,
-                body,
-                frame,
-                read_annotations(headers.get) if own else NOTHING,
-                told.get(b"user-agent"),
-            )
-            if self.exchange is not None:
-                self.may_stream = body is not None and b'"stream"' in body
-                if own:  # on any other call, such as one to Pay-i's own proxy, they stay
-                    self._own_headers = headers.raw
-                    for name in own:
-                        del headers[name.decode("ascii")]
-        except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
-            warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
+                headers = request.headers
+                self._own_headers = headers.raw
+                for name in _own_names(by_name(headers)):
+                    del headers[name.decode("ascii")]
+            except Exception as error:  # noqa: BLE001 - fail open: the provider gets what it knows nothing of
+                warn("own headers", "The headers of a provider call are sent with it: %s", type(error).__name__)
 
     def passage(self) -> Passage | None:
         """Return the call's way through Pay-i; None if it goes to the provider, which is asked for the usage then."""
-        exchange = self.exchange
-        return None if exchange is None else exchange.proxying.passage(exchange, self._asked_for)
+        passage: Passage | None = self._exchange.proxying.passage(self._exchange, self._asked_for)
+        return passage
 
     def _asked_for(self) -> Asked:
         url = self.sent.url
@@ -103,9 +144,9 @@ class Metering:
 
     def ask_for_usage(self) -> None:
         """Have a stream tell its usage that would not do so unasked."""
-        exchange, request = self.exchange, self.sent
+        exchange, request = self._exchange, self.sent
         try:
-            if exchange is None or (body := exchange.request) is None:
+            if (body := exchange.request) is None or _STREAM not in body:
                 return
             if exchange.may_ask_for_usage(request.url.query.decode("ascii")):
                 self._ask_for_usage(request, body)
@@ -130,9 +171,7 @@ class Metering:
 
     def substitute(self, model: str) -> None:
         """Ask for another model than the app did, since a limit runs out."""
-        exchange, request = self.exchange, self.sent
-        if exchange is None:
-            return
+        exchange, request = self._exchange, self.sent
         try:
             path, query, tail = request.url.raw_path.decode("ascii").partition("?")
             changed = None if is_signed(request.headers) else substituted(exchange, path, request.content, model)
@@ -151,37 +190,13 @@ class Metering:
             warn("substitute", "A call could not be made with another model: %s", type(error).__name__)
 
     def restore(self) -> None:
-        """Give the app back its request as it was."""
-        self._request.extensions = self._extensions
+        """Give the app back its request's headers as they were."""
         if self._own_headers:
             self._request.headers = type(self._request.headers)(self._own_headers)
 
-    def respond(self, response: Any, wrap: Any) -> None:
-        """Watch the response's body; one that was read already, as mock transports give it, ends the exchange."""
-        exchange = self.exchange
-        if exchange is None:
-            return
-        try:
-            read_already = response.is_stream_consumed
-            if not exchange.respond(response.status_code, response.headers, decoded=read_already):
-                return
-            response.extensions = {**response.extensions, CALL_EXTENSION: exchange.call}
-            plain = exchange.passage is None and not self._asked
-            extra = None if plain else self._extra(response, decoded=read_already)
-            if read_already:
-                exchange.feed(response.content)
-                exchange.finish(complete=True)
-                if extra is not None:
-                    response._content = extra.pass_on(response.content) + extra.rest()
-            else:
-                response.stream = wrap(response.stream, exchange, extra)
-        except Exception as error:  # noqa: BLE001 - fail open: the app gets its response
-            warn("respond", "A provider response could not be watched: %s", type(error).__name__)
-            exchange.fail(error)
-
-    def _extra(self, response: Any, *, decoded: bool) -> Sieve | None:
+    def added(self, response: Any, *, decoded: bool) -> Sieve | None:
         """Return what takes something out of the body, if there can be anything that the app is not to get."""
-        passage = None if self.exchange is None else self.exchange.passage
+        passage = self._exchange.passage
         extra: Sieve | None = None
         if passage is not None:
             extra = passage.sieve

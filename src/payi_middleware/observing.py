@@ -23,8 +23,8 @@ def observe(exchange: Exchange) -> Observed:
         timing=exchange.timing,
         failure=exchange.failure,
         ended_early=exchange.failure is None and not exchange.terminated,
-        provider_uri=exchange.provider_uri,
-        module=exchange.module,
+        provider_uri=exchange.kind.provider_uri,
+        module=exchange.kind.module,
         content=content_of(exchange),
     )
 

@@ -80,14 +80,18 @@ class Owner(Protocol[E]):
     def proxying(self) -> Any:
         """Which calls go through Pay-i's proxy (a `proxying.planning.Proxying`); opaque here."""
 
-    def hinders(self, annotations: Annotations) -> bool:
-        """Return whether calls that are annotated so may be limited, or may go through Pay-i's proxy."""
-
     def admit(self, exchange: E) -> Admission | None:
         """Take a call to the gate of its limits; None if nothing limits it."""
 
-    def expect(self) -> None:
-        """An exchange has begun: be ready for it, since a finaliser that ends it must not start anything."""
+    def expect(self, annotations: Annotations) -> bool:
+        """Be ready for an exchange that begins, since a finaliser that ends it must not start anything.
+
+        Args:
+            annotations: whom it is for.
+
+        Returns:
+            Whether it may be limited, or may go through Pay-i's proxy.
+        """
 
     def deliver(self, exchange: E, *, finalising: bool) -> None:
         """Take a finished exchange. It is only queued here; when `finalising`, no lock may be taken."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["by_name"]
+
+_NAME_AND_VALUE = itemgetter(1, 2)
+"""Of what both libraries keep, and compute their views of at each look: a name, that in lower case, and a value."""
 
 
 def by_name(headers: Any) -> dict[bytes, bytes]:
@@ -13,11 +17,11 @@ def by_name(headers: Any) -> dict[bytes, bytes]:
     Args:
         headers: httpx's or httpx2's, or a mapping of text to text.
     """
-    # What both libraries keep, and compute their views of at each look: the name, that in lower case, and the value.
     try:
-        _, names, values = zip(*headers._list, strict=True)
-        return dict(zip(names, values, strict=True))
-    except (AttributeError, TypeError, ValueError):
+        told = dict(map(_NAME_AND_VALUE, headers._list))
+        if told:  # of none at all it is not known whether they are kept there
+            return told
+    except (AttributeError, IndexError, TypeError, ValueError):
         pass
     raw = getattr(headers, "raw", None)
     if isinstance(raw, list):

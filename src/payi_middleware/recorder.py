@@ -12,21 +12,20 @@ from time import perf_counter, time_ns
 from typing import Any
 from weakref import ref
 
-from .agents import sdk_of
 from .annotations import NOTHING, Annotations, override
 from .calls import Call
 from .context import Frame, process_defaults
 from .forks import after_fork
 from .holding import Holding
+from .kinds import Kind
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
-from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, recognise, tells_usage_if_asked
+from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
 from .raw_headers import by_name
 from .report import Timing
 from .results import XproxyResult
 from .unfinished import Stream, forget, remember
-from .urls import Target
 
 _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
@@ -35,26 +34,18 @@ _KEPT_BODY = 4 * 1024 * 1024
 _LATEST = 1024
 """Bytes of an answer after which it is known whether it is a stream."""
 
+_READ = READ_HEADERS.keys()
+
 Owner = AnyOwner["Exchange"]
 """Who receives the exchanges of an app."""
-
-_default_owner: Callable[[], Owner | None] = lambda: None  # noqa: E731
-
-
-def set_default_owner(find: Callable[[], Owner | None]) -> None:
-    """Set who receives calls made outside the requests of any app."""
-    global _default_owner
-    _default_owner = find
 
 
 class Exchange(Holding):
     """One provider call, from its request to the end of its response.
 
     Args:
-        match: which provider and API it is.
+        kind: what it has in common with others.
         frame: what is in force where it is made.
-        provider_uri: scheme, host and path.
-        module: the SDK that makes the call, if it says.
         request: the request's body, if it is in memory.
         annotations: what the app put on the call itself.
 
@@ -71,10 +62,10 @@ class Exchange(Holding):
     # There is one for each call. What is in slots is found at its place; what is the class's, until it is set, would be
     # looked for by its name each time, in memory that the app's own work has driven out of the core's caches since.
     __slots__ = (
-        "__weakref__", "_claim", "_frame", "_generation", "_known", "_owner", "_stream", "answer", "asked", "begun",
-        "blocks", "call_annotations", "content", "content_encoding", "ended", "failure", "fallback_id",
-        "first_completion", "first_token", "hindered", "inline", "let_pass", "limited", "match", "model_instead",
-        "module", "open", "passage", "provider_uri", "queued_bytes", "reader", "received", "request", "skips",
+        "__dict__", "__weakref__", "_claim", "_frame", "_generation", "_owner", "_stream", "answer", "asked",
+        "begun", "call_annotations", "content", "ended", "failure", "fallback_id",
+        "first_completion", "first_token", "hindered", "inline", "kind", "known",
+        "open", "passage", "queued_bytes", "reader", "received", "request", "skips",
         "started", "status", "terminated", "ticket", "wanted",
     )  # fmt: skip
 
@@ -82,76 +73,92 @@ class Exchange(Holding):
     answer: Answer | None
     asked: Asked | None
     content: list[bytes] | None
-    content_encoding: str | None
     failure: str | None
     fallback_id: str | None
-    model_instead: str | None
     passage: Any
+    queued_bytes: int
     reader: Reader | None
     status: int | None
     ticket: object
 
+    # What few calls have is looked for in no plain one.
+    content_encoding: str | None = None
+    model_instead: str | None = None
+    blocks = let_pass = limited = False
+
     def __init__(
         self,
         owner: Owner,
-        match: Match,
+        kind: Kind,
         frame: Frame | None,
-        *,
-        provider_uri: str,
-        module: str | None,
         request: bytes | None,
-        annotations: Annotations,
+        annotations: Annotations = NOTHING,
     ) -> None:
         self._owner = owner
-        self.match = match
-        self.provider_uri = provider_uri
-        self.module = module
+        self.kind = kind
         self.request = request
         self.call_annotations = annotations
-        self.reader = self.status = self.failure = self.content_encoding = self.content = self.passage = None
-        self.asked = self.answer = self.ticket = self.fallback_id = self.model_instead = None
-        self._stream = self._call_ref = None
+        self.reader = self.status = self.failure = self.content = self.passage = self._stream = None
+        self.asked = self.answer = self.ticket = self.fallback_id = self._call_ref = None
         self.first_token = self.first_completion = self.ended = 0.0  # until they have come
-        self.received = self.queued_bytes = 0
+        self.received = 0
         self.open = True
-        self.terminated = self.skips = self.limited = self.blocks = self.let_pass = False
-        self._frame = frame
-        self._scope = scope = None if frame is None else frame.scope
+        self.skips = False
         self._call = call = Call()
         self._claim = bytearray(1)  # whoever takes the byte ends it; a list would be looked through for references
-        current = self._current()
-        self._known = current if scope is None or scope.identified else None
+        self._frame = frame
+        if frame is None:
+            self._scope = scope = None
+            current = process_defaults()
+        else:
+            self._scope = scope = frame.scope
+            current = frame.annotations()
+        if annotations is not NOTHING:
+            current = override(current, annotations)
+        self.known = current if scope is None or scope.identified else None
         self.inline = inline = (current.report or owner.report) == "inline"
         # Outside of requests nobody is told unasked; who asks says so: see `result_of`.
         self.wanted = inline or (scope is not None and owner.tells_results)
-        self.hindered = owner.hinders(current)
+        self.hindered = owner.expect(current)  # before it is counted: were it to fail, nobody would ever settle that
         if current.log_prompt_and_response:
             self.content = []
         self._generation = _generation
-        owner.expect()  # before the call is counted: were it to fail, nobody would ever settle that
         if scope is not None:
             scope.tally.add(call)
         self.begun = time_ns() // 1000 / 1e6  # whole microseconds, as reports tell them
         self.started = perf_counter()
+
+    @property
+    def match(self) -> Match:
+        """Which provider and API it is."""
+        return self.kind.match
 
     def _current(self) -> Annotations:
         frame, own = self._frame, self.call_annotations
         below = process_defaults() if frame is None else frame.annotations()
         return below if own is NOTHING else override(below, own)
 
-    def wait_lightly(self, *, on_record: bool) -> None:
+    def wait_lightly(self, *, on_record: bool) -> bool:
         """Keep no more alive from here on than what a report is made of and whoever waits for its result.
 
         Args:
             on_record: what was said is to be had of the record; what waits takes no memory that the app has at hand.
+
+        Returns:
+            Whether it keeps neither request nor answer.
         """
         if on_record:
             self.reader = None
         if self.asked is not None and self.content is None and self.passage is None:
             self.request = None
-        if self._known is not None and not self.wanted:  # it is known whom the call is for
-            self._let_go()
-            self._frame = None
+        if self.known is not None and not self.wanted:  # it is known whom the call is for
+            call, scope = self._call, self._scope
+            if call is not None:
+                if scope is not None:
+                    call.made_in = ref(scope)
+                self._call_ref = ref(call)
+            self._call = self._scope = self._frame = None
+        return on_record and self.answer is None and self.request is None
 
     @property
     def annotations(self) -> Annotations:
@@ -160,12 +167,12 @@ class Exchange(Holding):
         Where an identity source could not be asked then (an async one, by a blocking call on the event loop), it is
         what is known by now.
         """
-        return self._known or self._current()
+        return self.known or self._current()
 
     @property
     def identified(self) -> bool:
         """Whether every identity source has been asked, or will not be asked any more."""
-        return self._known is not None or self.scope is None or self.scope.identified
+        return self.known is not None or self.scope is None or self.scope.identified
 
     @property
     def recorded(self) -> float:
@@ -179,32 +186,34 @@ class Exchange(Holding):
 
     def may_ask_for_usage(self, query: str) -> bool:
         """Return whether the request, which has this query, may be changed so that its stream tells its usage."""
-        return self._owner.stream_usage and tells_usage_if_asked(self.match, self.provider_uri, query)
+        return self._owner.stream_usage and tells_usage_if_asked(self.match, self.kind.provider_uri, query)
 
-    def respond(self, status: int, headers: Mapping[str, str], *, decoded: bool = False) -> bool:
+    def respond(self, status: int, headers: Mapping[str, str], *, decoded: bool = False) -> Call | None:
         """Take the response's status and headers.
 
         Args:
             decoded: the body will be fed without its content encoding.
 
         Returns:
-            False if this is no answer of the provider, such as a redirect, and is not recorded any further.
+            The call; None if this is no answer of the provider, such as a redirect, and is not recorded any further.
         """
         if 300 <= status < 400:
             self.discard()
-            return False
+            return None
         self.status = status
         come = by_name(headers)
-        told = {READ_HEADERS[name]: come[name].decode("latin-1") for name in come.keys() & READ_HEADERS.keys()}
+        told = {}
+        for name in _READ & come.keys():
+            told[READ_HEADERS[name]] = come[name].decode("latin-1")
         if "content-encoding" in told:
             if decoded:
                 del told["content-encoding"]
             else:
                 self.content_encoding = told["content-encoding"]
-        self.reader = reader = open_reader(self.match, status, told)
+        self.reader = reader = open_reader(self.kind.match, status, told)
         if not reader.keeps and reader.streams:
             self._stream = remember(self)
-        return True
+        return self._call or self.call
 
     def feed(self, chunk: bytes) -> bool:
         """Take a piece of the response's raw body.
@@ -349,46 +358,3 @@ def _begin_generation() -> None:
 
 
 after_fork(_begin_generation)
-
-
-def begin(
-    method: str,
-    target: Target,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    frame: Frame | None,
-    annotations: Annotations = NOTHING,
-    agent: bytes | None = None,
-) -> Exchange | None:
-    """Begin to record a provider call; None if the request is not one, or if nobody wants to know.
-
-    Args:
-        target: where it goes to.
-        headers: the request's headers, looked up by lower-case names.
-        body: the request's body, or None where it is not in memory.
-        frame: what is in force where the call is made.
-        annotations: what the app put on the call itself.
-        agent: the `user-agent` among the headers, where it is at hand already.
-    """
-    owner = owner_in(frame)
-    if owner is None:
-        return None
-    _, host, port, path, uri = target
-    match = recognise(method, host, port, path, headers, owner.providers)
-    if match is None:
-        return None
-    return Exchange(
-        owner,
-        match,
-        frame,
-        provider_uri=uri,
-        module=sdk_of(headers.get("user-agent") if agent is None else agent),
-        request=body,
-        annotations=annotations,
-    )
-
-
-def owner_in(frame: Frame | None) -> Owner | None:
-    """Return who receives the calls made where this is in force: the request's app, else the process's default."""
-    owner: Owner | None = None if frame is None else frame.scope.owner
-    return owner if owner is not None else _default_owner()

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .annotations import NOTHING
+from .beginning import begin
 from .context import Frame
 from .exceptions import ConfigurationError
 from .gatekeeping import admit, ask
@@ -25,7 +26,7 @@ from .limits.substituting import substituted
 from .log import warn
 from .metering import CALL_EXTENSION
 from .providers import maybe_inference
-from .recorder import Exchange, begin
+from .recorder import Exchange
 from .stream_usage import asking_for_usage, is_signed
 from .underway import is_underway
 from .urllib3_body import hold, watch

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, suppress
 from functools import partial, wraps
 from typing import Any
+from weakref import WeakSet, ref
 
 from .calls import Call
 from .forks import ForkSafeLock
@@ -21,11 +21,12 @@ from .metering import CALL_EXTENSION
 
 ATTRIBUTE = "xproxy_result"
 
-_links: dict[int, _Link] = {}
-"""The call behind each answer that is alive, by identity: an SDK's models cannot be hashed, and an attribute of ours on
-them would be pickled along with them."""
+_links: dict[int, tuple[ref[Any], Call]] = {}
+"""The call behind each living answer, by identity: models cannot be hashed, and would be pickled with what we add."""
+_forget = _links.pop
+_NO_LINK = None, None
 _undo: list[Callable[[], None]] = []
-_shown: weakref.WeakSet[type[Any]] = weakref.WeakSet()
+_shown: WeakSet[type[Any]] = WeakSet()
 """The classes of answers that were made to show their results."""
 _showing: set[type[Any]] = set()
 """Some of those that do. Apps may make a class for each call: no more than so many are kept alive."""
@@ -245,45 +246,32 @@ def _copying(model_copy: Callable[..., Any]) -> Callable[..., Any]:
     return copy_linked
 
 
-class _Link(weakref.ref):  # type: ignore[type-arg]  # generic, it could have no fields of its own
-    """An answer, as long as it lives, and the call behind it."""
-
-    __slots__ = ("call", "key")
-
-    key: int
-    call: Call
-
-
-def _forget(link: Any) -> None:
-    _links.pop(link.key, None)
-
-
 def _remember(answer: Any, call: Call) -> None:
-    link = _Link(answer, _forget)
-    link.key, link.call = id(answer), call
-    _links[link.key] = link
+    key = id(answer)
+    _links[key] = ref(answer, partial(_forget, key)), call
 
 
 def _remembered(answer: Any) -> Call | None:
-    link = _links.get(id(answer))
-    return link.call if link is not None and link() is answer else None
+    living, call = _links.get(id(answer), _NO_LINK)
+    return call if living is not None and living() is answer else None
 
 
 def _link(parsed: Any, response: Any) -> None:
     """Remember the call behind an answer, without keeping the answer alive for it, and show its result there."""
     try:
         call = response.extensions.get(CALL_EXTENSION)
-        if call is None or not hasattr(parsed, "__dict__"):
+        if call is None or (type(parsed) not in _showing and not _show_in(type(parsed))):
             return
-        _remember(parsed, call)
-        if type(parsed) not in _showing:
-            _show_in(type(parsed))
+        key = id(parsed)
+        _links[key] = ref(parsed, partial(_forget, key)), call
     except Exception as error:  # noqa: BLE001 - fail open: the app gets its answer
         warn("sdk link", "An answer could not be given its result: %s", type(error).__name__)
 
 
-def _show_in(answers: type[Any]) -> None:
-    """Have the objects of a class show their results."""
+def _show_in(answers: type[Any]) -> bool:
+    """Have the objects of a class show their results; return whether they can: they have attributes of their own."""
+    if not answers.__dictoffset__:
+        return False
     with _lock:
         if not hasattr(answers, ATTRIBUTE):
             setattr(answers, ATTRIBUTE, _looking_up(None))
@@ -291,6 +279,7 @@ def _show_in(answers: type[Any]) -> None:
         if len(_showing) >= _MOST_SHOWING:
             _showing.clear()
         _showing.add(answers)
+    return True
 
 
 class _LookedUp:

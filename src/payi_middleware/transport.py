@@ -13,12 +13,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .calls import await_settled, wait
+from .context import current_frame
 from .exceptions import ConfigurationError
 from .forks import uncut
 from .gatekeeping import aadmit, admit, ask
-from .identifying import asettle_identity, settle_identity, settle_identity_at_once
+from .identifying import asettle_identity, settle, settle_at_once
 from .limits.refusal import Refusal
-from .metering import CALL_EXTENSION, METERED, Metering
+from .metering import CALL_EXTENSION, METERED, Change, begun, watch
 from .recorder import Exchange
 from .stream_usage import UndecodableError
 from .underway import may_be_sent_on, sending
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("httpx", "httpx2")
 _NOWHERE = None, None
+"""What a URL is forgotten by, as soon as it has been of use: something in it may be secret."""
 
 
 class _Wrapper:
@@ -52,13 +54,7 @@ class _Wrapper:
 
     def _target_of(self, request: Any) -> Target | None:
         """Return where a request goes to that is to be metered here; None of one that somebody meters already."""
-        if METERED in request.extensions:
-            return None
-        url, target = self.latest
-        if url is not request.url:
-            return target_of(request.url)
-        self.latest = _NOWHERE  # what may be secret in it is to be kept nowhere
-        return target
+        return None if METERED in request.extensions else target_of(request.url)
 
     def _transport_for(self, url: Any) -> Any:
         client = None if self._client is None else self._client()
@@ -194,34 +190,49 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            target = self._target_of(request)
+            url, target = self.latest
+            extensions = request.extensions
+            if url is request.url and METERED not in extensions:
+                self.latest = _NOWHERE
+            else:
+                target = self._target_of(request)
             if target is None:
                 return self._inner.handle_request(request)
-            metering = Metering(request, target, settle_identity())
-            exchange = metering.exchange
+            frame = current_frame()
+            if frame is not None:
+                settle(frame)
+            exchange, change = begun(request, target, frame)
+            if exchange is None:
+                return self._inner.handle_request(request)
+            request.extensions = {**extensions, METERED: True}
             try:
-                response = None
-                if exchange is not None and exchange.hindered:
-                    if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
-                        return refused(exchange, refusal)
-                    if exchange.model_instead is not None:
-                        metering.substitute(exchange.model_instead)
-                    if (passage := metering.passage()) is not None:
-                        response = _proxied().send_through(passage, metering.sent, self._transport_for, module)
-                if response is None:
-                    if metering.may_stream:
-                        metering.ask_for_usage()
-                    response = self._inner.handle_request(metering.sent)
+                response = self._inner.handle_request(request) if change is None else self._changed(exchange, change)
             except BaseException as error:
-                if exchange is not None:
-                    exchange.fail(error)
+                exchange.fail(error)
                 raise
             finally:
-                metering.restore()
-            metering.respond(response, Stream)
-            if exchange is not None and exchange.inline and not exchange.open and (seconds := exchange.held_for):
-                wait((exchange.call,), seconds)
+                request.extensions = extensions
+                if change is not None:
+                    change.restore()
+            if exchange.open:  # or it was refused
+                watch(exchange, response, Stream, change)
+                if exchange.inline and not exchange.open and (seconds := exchange.held_for):
+                    wait((exchange.call,), seconds)
             return response
+
+        def _changed(self, exchange: Exchange, change: Change) -> Any:
+            """Have a call sent that may be changed, sent through Pay-i, or refused."""
+            if exchange.hindered:
+                if (admission := ask(exchange)) and (refusal := admit(exchange, admission)) is not None:
+                    return refused(exchange, refusal)
+                if exchange.model_instead is not None:
+                    change.substitute(exchange.model_instead)
+                if (passage := change.passage()) is not None:
+                    response = _proxied().send_through(passage, change.sent, self._transport_for, module)
+                    if response is not None:
+                        return response
+            change.ask_for_usage()
+            return self._inner.handle_request(change.sent)
 
         def close(self) -> None:
             self._inner.close()
@@ -235,40 +246,56 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            target = self._target_of(request)
+            url, target = self.latest
+            extensions = request.extensions
+            if url is request.url and METERED not in extensions:
+                self.latest = _NOWHERE
+            else:
+                target = self._target_of(request)
             if target is None:
                 return await self._inner.handle_async_request(request)
-            frame, waits = settle_identity_at_once()
-            if waits:
+            frame = current_frame()
+            if frame is not None and not settle_at_once(frame):
                 await asettle_identity(frame)
-            metering = Metering(request, target, frame)
-            exchange = metering.exchange
+            exchange, change = begun(request, target, frame)
+            if exchange is None:
+                return await self._inner.handle_async_request(request)
+            request.extensions = {**extensions, METERED: True}
             try:
-                response = None
-                if exchange is not None and exchange.hindered:
-                    if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:
-                        return refused(exchange, refusal)
-                    if exchange.model_instead is not None:
-                        metering.substitute(exchange.model_instead)
-                    if (passage := metering.passage()) is not None:
-                        response = await _proxied().asend_through(passage, metering.sent, self._transport_for, module)
-                if response is None:
-                    if metering.may_stream:
-                        metering.ask_for_usage()
-                    sent = self._inner.handle_async_request(metering.sent)
-                    if exchange is not None and type(self._inner) is not module.AsyncHTTPTransport and may_be_sent_on():
-                        sent = sending(exchange, sent)  # it may run on aiohttp
-                    response = await sent
+                response = await (self._sent(exchange, request) if change is None else self._changed(exchange, change))
             except BaseException as error:
-                if exchange is not None:
-                    exchange.fail(error)
+                exchange.fail(error)
                 raise
             finally:
-                metering.restore()
-            metering.respond(response, AsyncStream)
-            if exchange is not None and exchange.inline and not exchange.open and (seconds := exchange.held_for):
-                await await_settled((exchange.call,), seconds)
+                request.extensions = extensions
+                if change is not None:
+                    change.restore()
+            if exchange.open:  # or it was refused
+                watch(exchange, response, AsyncStream, change)
+                if exchange.inline and not exchange.open and (seconds := exchange.held_for):
+                    await await_settled((exchange.call,), seconds)
             return response
+
+        async def _changed(self, exchange: Exchange, change: Change) -> Any:
+            """Have a call sent that may be changed, sent through Pay-i, or refused."""
+            if exchange.hindered:
+                if (admission := ask(exchange)) and (refusal := await aadmit(exchange, admission)) is not None:
+                    return refused(exchange, refusal)
+                if exchange.model_instead is not None:
+                    change.substitute(exchange.model_instead)
+                if (passage := change.passage()) is not None:
+                    response = await _proxied().asend_through(passage, change.sent, self._transport_for, module)
+                    if response is not None:
+                        return response
+            change.ask_for_usage()
+            return await self._sent(exchange, change.sent)
+
+        def _sent(self, exchange: Exchange, request: Any) -> Any:
+            """Return what is awaited to have a request sent."""
+            sent = self._inner.handle_async_request(request)
+            if type(self._inner) is not module.AsyncHTTPTransport and may_be_sent_on():
+                return sending(exchange, sent)  # it may run on aiohttp
+            return sent
 
         async def aclose(self) -> None:
             await self._inner.aclose()

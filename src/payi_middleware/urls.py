@@ -13,8 +13,6 @@ from .providers import maybe_inference
 __all__ = ["Target", "target_at", "target_of"]
 
 _MOST, _SHORT = 1024, 200
-_REFERENCE = "_uri_reference"
-"""What both libraries keep of a URL, and compute its properties of at each look: each in its own way."""
 
 
 class Target(NamedTuple):
@@ -56,21 +54,22 @@ def _kept(kind: type[Any]) -> tuple[itemgetter[Any], Known]:
 def target_of(url: Any) -> Target | None:
     """Return where a request to a URL goes to, its path decoded; None if that is not worth a closer look."""
     try:
-        told = getattr(url, _REFERENCE)
+        told = url._uri_reference  # what both libraries keep, and compute a URL's properties of at each look
         pick, targets = _kinds.get(type(told)) or _kept(type(told))
         key = pick(told)
+        known = targets.get(key)
+        if known is not None:
+            return known
         path = key[3]
         if 1 < len(path) <= _SHORT and not _may_be(path):  # at a root only the host can tell
             return None
-        known = targets.get(key)
     except (AttributeError, KeyError, TypeError, ValueError):
         return _told(url)
-    if known is None:
-        known = _told(url)
-        if known is not None:
-            if len(targets) >= _MOST:
-                targets.clear()
-            targets[key] = known
+    known = _told(url)
+    if known is not None:
+        if len(targets) >= _MOST:
+            targets.clear()
+        targets[key] = known
     return known
 
 

@@ -14,9 +14,9 @@ from time import process_time
 from typing import Any
 
 from payi_middleware import Settings, instrument
+from payi_middleware.beginning import begin
 from payi_middleware.context import current_frame
 from payi_middleware.meter import Meter
-from payi_middleware.recorder import begin
 from tests.unit.world import CHAT
 
 REQUEST = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}).encode()

@@ -10,6 +10,7 @@ from typing import Any
 
 from payi_middleware.annotations import NOTHING, Annotations
 from payi_middleware.delivery.records import read_record, record_of
+from payi_middleware.kinds import Kind
 from payi_middleware.observing import observe
 from payi_middleware.providers import Match
 from payi_middleware.recorder import Exchange
@@ -43,9 +44,7 @@ def recorded(
     complete: bool = True,
 ) -> Exchange | None:
     """Return a finished exchange; None if the response is no answer of the provider."""
-    exchange = Exchange(
-        Watching(), match, None, provider_uri=URI, module="openai/3.54.0", request=asked, annotations=annotations
-    )
+    exchange = Exchange(Watching(), Kind(match, URI, "openai/3.54.0"), None, asked, annotations)
     if squeeze:
         answered, headers = gzip.compress(answered), {**headers, "content-encoding": "gzip"}
     if not exchange.respond(status, headers):

@@ -9,11 +9,13 @@ import os
 import signal
 import threading
 from itertools import count
+from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 
 import payi_middleware as payi
+from payi_middleware.journal.inspection import processes
 from payi_middleware.meter import Meter
 from tests.lifecycle import sdks
 from tests.lifecycle.stage import Tell
@@ -43,6 +45,23 @@ def load(tell: Tell, user: str, settings: dict[str, Any], calls: int | None = No
     asyncio.run(_gather(tell, rounds))
     for thread in threads:
         thread.join()
+
+
+def spill(tell: Tell, user: str, settings: dict[str, Any], least: int) -> None:
+    """Do what `load` does, and tell nothing before more than so many reports have been put into files."""
+    lock, held = threading.Lock(), list[object]()
+    spilled = False
+
+    def tell_once_spilled(answer: object) -> None:
+        nonlocal spilled
+        with lock:
+            held.append(answer)
+            if not spilled and len(held) % 20 == 0:
+                spilled = sum(process.counts().pending for process in processes(Path(settings["journal"]))) > least
+            while spilled and held:
+                tell(held.pop(0))
+
+    load(tell_once_spilled, user, settings)
 
 
 def _ask(tell: Tell, ask: Any, rounds: range | None) -> None:

@@ -73,8 +73,8 @@ def spilled(theatre: Stage, settings: dict[str, Any]) -> dict[str, list[str]]:
     outcomes = theatre.put_on(
         [
             {
-                "play": "loads:load",
-                "with": {"user": user, "settings": settings},
+                "play": "loads:spill",
+                "with": {"user": user, "settings": settings, "least": SPILLED},
                 "kill": (SPILLED + 60, 0.0),
             }
             for user in users

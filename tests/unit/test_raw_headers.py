@@ -31,7 +31,7 @@ def test_none_are_none(make: Any) -> None:
     assert by_name(make([])) == {}
 
 
-@pytest.mark.parametrize("odd", [None, 1, [], [(b"name", b"value")], [(b"a", b"b", b"c", b"d")]])
+@pytest.mark.parametrize("odd", [None, 1, [], [(b"name", b"value")]])
 def test_what_is_kept_in_another_way_is_not_relied_upon(odd: Any) -> None:
     headers = _RawOnly(_SENT)
     headers._list = odd  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from payi_middleware.annotations import NOTHING
+from payi_middleware.kinds import Kind
 from payi_middleware.providers import Match, recognise
 from payi_middleware.recorder import Exchange
 from payi_middleware.unfinished import end_all
@@ -27,7 +27,7 @@ def begun(owner: Watching) -> Callable[[], Exchange]:
     path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent"
     match = recognise("POST", "generativelanguage.googleapis.com", None, path, {}, {})
     assert isinstance(match, Match)
-    return lambda: Exchange(owner, match, None, provider_uri=URI, module=None, request=b"{}", annotations=NOTHING)
+    return lambda: Exchange(owner, Kind(match, URI, None), None, b"{}")
 
 
 @pytest.mark.parametrize("spaces", [b"", b" \n"], ids=["at once", "after white space"])

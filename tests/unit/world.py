@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from payi_middleware.annotations import NOTHING, Annotations, ReportMode
+from payi_middleware.beginning import begin
 from payi_middleware.context import RequestScope, current_frame
-from payi_middleware.recorder import Exchange, begin
+from payi_middleware.recorder import Exchange
 from payi_middleware.urls import target_at
 
 CHAT = target_at("https", "api.openai.com", None, "/v1/chat/completions")
@@ -26,15 +27,12 @@ class Owner:
     def __init__(self) -> None:
         self.delivered: list[Exchange] = []
 
-    def hinders(self, annotations: Annotations) -> bool:
-        """Nothing is limited or routed."""
-        return False
-
     def admit(self, exchange: Exchange) -> None:
         """Nothing is limited."""
 
-    def expect(self) -> None:
-        """Nothing needs to be made ready."""
+    def expect(self, annotations: Annotations) -> bool:
+        """Nothing needs to be made ready; nothing is limited or routed."""
+        return False
 
     def deliver(self, exchange: Exchange, *, finalising: bool) -> None:
         """Keep it."""

@@ -192,26 +192,27 @@ class Delivery:
         if self._dispatcher is None and not finalising:  # closed while this was under way
             self.expect()
         inbox, home, on_record = self._inbox, self._home, False
-        if home is not None and self._pid == os.getpid() and (exchange.passage is None or not exchange.booked):
+        if home is not None and (exchange.passage is None or not exchange.booked):
+            spool = home.spool
             try:
-                exchange.ticket = ticket = home.spool.put(record_of(exchange, self._hash_user))
-                on_record = type(ticket) is int and not home.spool.closed  # whose file may be gone then
+                exchange.ticket = ticket = spool.put(record_of(exchange, self._hash_user))
+                on_record = type(ticket) is int and not spool.closed  # whose file may be gone then
             except Exception as error:  # noqa: BLE001 - it is delivered from memory then
                 self._stats.last_error = type(error).__name__
-                if not finalising and not home.spool.closed:  # which means that it is taken along to the next one
+                if not finalising and not spool.closed:  # which means that it is taken along to the next one
                     warn("spool", "A report could not be put on record (%s) and waits in memory", type(error).__name__)
-        exchange.wait_lightly(on_record=on_record)
-        light = on_record and exchange.answer is None and exchange.request is None
-        if light and not finalising:
+        if exchange.wait_lightly(on_record=on_record) and not finalising:
             exchange.queued_bytes = 0
             queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=False, most=self._most)
+            full = queued > self._queue_size
         else:
             self._weigh(exchange, finalising=finalising)
             pressed = 2 * self._bytes > self._queue_bytes
             queued = inbox.bring(exchange, wanted=exchange.wanted, pressed=pressed, most=self._most)
+            full = not finalising and (queued > self._queue_size or self._bytes > self._queue_bytes)
         if inbox is not self._inbox:
             self._take_along(inbox, finalising=finalising)
-        if not finalising and (queued > self._queue_size or (not light and self._bytes > self._queue_bytes)):
+        if full:
             self._keep_bounds()
 
     def _weigh(self, exchange: Exchange, *, finalising: bool) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from payi_middleware.annotations import FIELDS, NOTHING, Annotations
+from payi_middleware.kinds import Kind
 from payi_middleware.observing import answer_of, content_of
 from payi_middleware.providers import Answer, Asked, FunctionCall, Match, Usage, asked_of, read_answer
 from payi_middleware.recorder import Exchange
@@ -32,8 +33,7 @@ _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _FAILED = 400
 _ANSWER = tuple(spec.name for spec in fields(Answer) if spec.name not in ("usage", "function_calls"))
 _USAGE = tuple(spec.name for spec in fields(Usage))
-_MOST_OPENINGS = 1024
-_openings: dict[tuple[int, str | None, str, str | None], tuple[Match, bytes]] = {}
+_MOST_OPENINGS = 64
 _NO_USAGE, _NO_ANSWER = Usage(), Answer()
 
 
@@ -43,20 +43,22 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     Args:
         hash_user: what user ids are replaced by, as they are in the report.
     """
-    reader, match, status = exchange.reader, exchange.match, exchange.status
+    reader, kind, status = exchange.reader, exchange.kind, exchange.status
     asked = exchange.asked
     # One that is put on record anew, as its journal was closed, may have been relieved of its request.
     if asked is None:
-        exchange.asked = asked = asked_of(match, exchange.request)
+        exchange.asked = asked = asked_of(kind.match, exchange.request)
     kept = None if reader is None or status is None or status >= _FAILED else reader.kept()
-    annotations, failed = exchange.annotations, exchange.failure is not None
+    annotations, failed = exchange.known or exchange.annotations, exchange.failure is not None
     more = headers = body = b""
     if kept is None or failed or annotations is not NOTHING or exchange.content is not None:
         more = _more(exchange, annotations, hash_user, said=kept is None)
     if kept is not None:
         headers, body = _headers(tuple(kept[0].items())), kept[1]
     own_id = (exchange.fallback_id or "").encode()
-    opening = _opening(match, asked, exchange.provider_uri, exchange.module)
+    opening = None if asked.notes else kind.openings.get(asked.model)
+    if opening is None:
+        opening = _opening(kind, asked)
     head = _HEAD.pack(
         _VERSION,
         not failed and not exchange.terminated,
@@ -92,18 +94,15 @@ def _more(exchange: Exchange, annotations: Annotations, hash_user: Callable[[str
 # What comes again and again is looked up: the encoder takes longer to begin than that takes in all.
 
 
-def _opening(match: Match, asked: Asked, provider_uri: str, module: str | None) -> bytes:
-    key = (id(match), asked.model, provider_uri, module)  # a match is looked up, too: its hash would take longer
-    known = _openings.get(key)
-    if known is not None and known[0] is match and not asked.notes:
-        return known[1]
+def _opening(kind: Kind, asked: Asked) -> bytes:
+    match = kind.match
     named = (match.api, match.category, match.provider, match.resource_from, match.model_from_path, match.publisher)
     notes = {**dict(match.notes), **asked.notes}  # reported as one
-    opening = _ENCODE((named, notes, asked.model, provider_uri, module)).encode()
+    opening = _ENCODE((named, notes, asked.model, kind.provider_uri, kind.module)).encode()
     if not asked.notes:
-        if len(_openings) >= _MOST_OPENINGS:
-            _openings.clear()
-        _openings[key] = (match, opening)
+        if len(kind.openings) >= _MOST_OPENINGS:
+            kind.openings.clear()
+        kind.openings[asked.model] = opening
     return opening
 
 

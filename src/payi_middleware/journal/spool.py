@@ -12,12 +12,12 @@ import errno
 import mmap
 import os
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from zlib import adler32 as _checksum
 
 from .locking import create_locked, read
 
@@ -32,9 +32,10 @@ _MAGIC = _FAMILY + b"3\n"
 _HEAD = struct.Struct("<HHII")
 """Kind of slot, the slot that goes on, bytes of the whole record from here on, Adler-32 of those and of what follows: a
 CRC finds more, but its tables would take the place of what the app's thread has in its core's cache."""
+_HEAD_SIZE, _WRITE_HEAD = _HEAD.size, _HEAD.pack_into
 _SEED = 0x70617969
 """What a checksum begins with: that of nothing would be 0 otherwise, as is what a torn write leaves unwritten."""
-_ROOM = _SLOT - _HEAD.size
+_ROOM = _SLOT - _HEAD_SIZE
 _FREE, _FIRST, _MORE = 0, 0x7A1F, 0x7A20
 _CLEARED = bytes(_SLOT)
 _PRIVATE = 0o600
@@ -99,8 +100,11 @@ class Spool:
                 slot = self._free.pop()
             except IndexError:
                 return self._put_aside(record)
+            at = slot * _SLOT
+            start = at + _HEAD_SIZE
             try:
-                self._write(slot, record, _FIRST, 0, length, zlib.adler32(record, _SEED))
+                self._map[start : start + length] = record
+                _WRITE_HEAD(self._map, at, _FIRST, 0, length, _checksum(record, _SEED))  # or the rest is nothing
             except ValueError:  # another thread has closed it meanwhile
                 raise OSError("the spool is closed") from None
             self._dirty = True
@@ -122,7 +126,7 @@ class Spool:
                 start = place * _ROOM
                 piece = record[start : start + _ROOM]
                 after = slots[place + 1] if place + 1 < needed else 0
-                checksum = zlib.adler32(piece, checksum)
+                checksum = _checksum(piece, checksum)
                 self._write(slots[place], piece, _MORE if place else _FIRST, after, length - start, checksum)
         except ValueError:  # another thread has closed it meanwhile
             raise OSError("the spool is closed") from None
@@ -131,9 +135,9 @@ class Spool:
 
     def _write(self, slot: int, piece: bytes, kind: int, after: int, length: int, checksum: int) -> None:
         at = slot * _SLOT
-        start = at + _HEAD.size
+        start = at + _HEAD_SIZE
         self._map[start : start + len(piece)] = piece
-        _HEAD.pack_into(self._map, at, kind, after, length, checksum)  # without it the rest does not count
+        _WRITE_HEAD(self._map, at, kind, after, length, checksum)
 
     def read(self, ticket: int) -> bytes:
         """Return a record that takes one slot.
@@ -146,7 +150,7 @@ class Spool:
             at = slot * _SLOT
             kind, _, length, _ = _HEAD.unpack_from(self._map, at)
             if kind == _FIRST:
-                at += _HEAD.size
+                at += _HEAD_SIZE
                 return self._map[at : at + length]
         raise LookupError("the record is not in this spool")
 
@@ -157,7 +161,7 @@ class Spool:
         self._aside.add(path)
         try:
             with open(descriptor, "wb") as file:  # buffered: a bare write does half its work when the disk fills up
-                file.write(_HEAD.pack(_FIRST, 0, len(record), zlib.adler32(record, _SEED)))
+                file.write(_HEAD.pack(_FIRST, 0, len(record), _checksum(record, _SEED)))
                 file.write(record)
         except OSError:
             self._remove(path)
@@ -189,7 +193,7 @@ class Spool:
             self._clear(slots, ticket.length)
 
     def _clear(self, slots: tuple[int, ...], length: int) -> None:
-        used = min(_SLOT, _HEAD.size + length)
+        used = min(_SLOT, _HEAD_SIZE + length)
         for slot in slots:
             at = slot * _SLOT
             self._map[at : at + used] = _CLEARED[:used]
@@ -270,10 +274,10 @@ def read_records(path: Path) -> Iterator[bytes]:
     yield from _records(read(path))
     for aside in sorted(path.parent.glob(f"{path.stem}.*.record")):
         told = aside.read_bytes()
-        if len(told) >= _HEAD.size:
+        if len(told) >= _HEAD_SIZE:
             _, _, length, checksum = _HEAD.unpack_from(told)
-            record = told[_HEAD.size :]
-            if len(record) == length and zlib.adler32(record, _SEED) == checksum:
+            record = told[_HEAD_SIZE:]
+            if len(record) == length and _checksum(record, _SEED) == checksum:
                 yield record
 
 
@@ -315,11 +319,11 @@ def _chain(content: bytes, slot: int, length: int) -> bytes | None:
         kind, slot, rest, checksum = _HEAD.unpack_from(content, at)
         if kind != (_MORE if found else _FIRST) or rest != left:
             return None
-        found.append((checksum, content[at + _HEAD.size : at + _HEAD.size + min(left, _ROOM)]))
+        found.append((checksum, content[at + _HEAD_SIZE : at + _HEAD_SIZE + min(left, _ROOM)]))
         left -= _ROOM
     expected = _SEED
     for checksum, piece in reversed(found):  # each covers what comes behind it: no piece of another record fits
-        expected = zlib.adler32(piece, expected)
+        expected = _checksum(piece, expected)
         if checksum != expected:
             return None
     return b"".join(piece for _, piece in found)

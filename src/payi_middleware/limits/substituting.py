@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
+from payi_middleware.kinds import Kind
 from payi_middleware.recorder import Exchange
 
 __all__ = ["Changed", "substituted"]
@@ -29,7 +30,9 @@ def substituted(exchange: Exchange, path: str, body: bytes | None, model: str) -
     if changed is not None:
         exchange.request = changed.body
         if exchange.match.model_from_path is not None:
-            exchange.match = replace(exchange.match, model_from_path=model)
+            kind = exchange.kind
+            match = replace(kind.match, model_from_path=model)
+            exchange.kind = Kind(match, kind.provider_uri, kind.module)
     return changed
 
 

@@ -9,7 +9,7 @@ units(answer.usage)                                       # Pay-i's units
 
 from .answer import Answer, Asked, FunctionCall
 from .asked import asked_of, model_named, read_request
-from .hosts import maybe_inference, recognise, tells_usage_if_asked
+from .hosts import Recognition, maybe_inference, recognise, recognised, tells_usage_if_asked
 from .match import Match
 from .opening import READ_HEADERS, open_reader, read_answer
 from .reader import Reader
@@ -22,6 +22,7 @@ __all__ = [
     "FunctionCall",
     "Match",
     "Reader",
+    "Recognition",
     "Usage",
     "asked_of",
     "maybe_inference",
@@ -30,6 +31,7 @@ __all__ = [
     "read_answer",
     "read_request",
     "recognise",
+    "recognised",
     "tells_usage_if_asked",
     "units",
 ]

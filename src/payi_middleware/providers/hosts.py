@@ -15,7 +15,7 @@ from .registry import ALL_ROWS, BY_PARENT, BY_START, BY_WORD, CUSTOM
 from .rows import ROWS, Row
 from .wiring import Found, Target, Wire
 
-__all__ = ["maybe_inference", "recognise", "tells_usage_if_asked"]
+__all__ = ["Recognition", "maybe_inference", "recognise", "recognised", "tells_usage_if_asked"]
 
 _PAYI_PATHS = (["api", "v1", "ingest"], ["api", "v1", "proxy"])
 _PORTS = MappingProxyType({11434: "ollama"})  # https://docs.ollama.com/faq
@@ -81,16 +81,25 @@ class _Noting(Mapping[str, str]):
         return len(self._headers)
 
 
-class _Known(NamedTuple):
-    """What a request was recognised as, by which headers and with which custom hosts."""
+class Recognition(NamedTuple):
+    """What a request was recognised as, by which headers and with which custom hosts.
+
+    None of the headers are told where a key is among them: it is kept nowhere, and a signature never comes again.
+    """
 
     custom: Custom
-    noted: tuple[tuple[str, str | None], ...]
+    noted: tuple[tuple[str, str | None], ...] | None
     match: Match | None
+
+    def holds(self, headers: Mapping[str, str], custom: Custom) -> bool:
+        """Return whether a request with these headers, and the same in all else, would be recognised as the same."""
+        if self.custom is not custom or self.noted is None:
+            return False
+        return all(headers.get(name) == value for name, value in self.noted)
 
 
 _MOST_KNOWN = 512
-_known: dict[tuple[str, str, int | None, str], _Known] = {}
+_known: dict[tuple[str, str, int | None, str], Recognition] = {}
 
 
 def recognise(
@@ -100,25 +109,27 @@ def recognise(
 
     `path` may be percent-encoded or not. `headers` is read by lower-case name. `custom` maps "host" or "host:port" to
     (a wire family of `registry.CUSTOM`, category or None) and wins over the known hosts; a host that is neither is
-    judged by the shape of its path alone. A request like one before, as most are, is looked up.
+    judged by the shape of its path alone.
     """
+    return recognised(method, host, port, path, headers, custom).match
+
+
+def recognised(
+    method: str, host: str, port: int | None, path: str, headers: Mapping[str, str], custom: Custom = _NONE
+) -> Recognition:
+    """Do what `recognise` does, and say by what; a request like one before, as most are, is looked up."""
     key = (method, host, port, path)
     known = _known.get(key)
-    if known is not None:
-        then, noted, match = known
-        if then is custom:
-            for name, value in noted:
-                if headers.get(name) != value:
-                    break
-            else:
-                return match
+    if known is not None and known.holds(headers, custom):
+        return known
     noting = _Noting(headers)
     match = _recognise(method, host, port, path, noting, custom)
-    if "authorization" not in noting.noted:  # a key is kept nowhere, and a signature never comes again
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = _Known(custom, tuple(noting.noted.items()), match)
-    return match
+    if "authorization" in noting.noted:
+        return Recognition(custom, None, match)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[key] = known = Recognition(custom, tuple(noting.noted.items()), match)
+    return known
 
 
 def _recognise(

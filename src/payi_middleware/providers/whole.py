@@ -53,7 +53,6 @@ class Whole:
         self._headers = headers
         self._chunk = b""
         self._more: list[bytes] | None = None  # most come in one piece, and a list is looked through for references
-        self._held = 0
         self._inner: AnyReader | None = None
         self.keeps = True
 
@@ -88,21 +87,22 @@ class Whole:
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next raw bytes; True once, at the terminal event of what is a stream after all."""
-        if self._inner is not None:
-            return self._inner.feed(chunk)
-        if not chunk:
-            return False
-        if not self._chunk:
-            self._chunk = chunk
-            self._held = held = len(chunk) + 64
-            if held <= MOST_HELD and (chunk.startswith(b"{") or self._encoded or self._begins_whole(chunk)):
+        if self._chunk:
+            if not chunk:
                 return False
-        else:
             if self._more is None:
-                self._more = []
+                self._more, self._held = [], len(self._chunk) + 64
             self._more.append(chunk)
             self._held += len(chunk) + 64
             if self._held <= MOST_HELD:
+                return False
+        elif self._inner is not None:
+            return self._inner.feed(chunk)
+        else:
+            self._chunk = chunk
+            if not chunk or (
+                len(chunk) < MOST_HELD and (chunk.startswith(b"{") or self._encoded or self._begins_whole(chunk))
+            ):
                 return False
         return self._hand_over()
 
