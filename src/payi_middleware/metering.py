@@ -39,6 +39,14 @@ def _own_names(headers: Iterable[bytes]) -> Collection[bytes]:
     return {name for name in headers if name.startswith(_PREFIX)}
 
 
+def _content(request: Any) -> bytes | None:
+    try:
+        content: bytes = request.content
+    except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
+        return _small_fields(request.stream)
+    return content
+
+
 def _small_fields(stream: Any) -> bytes | None:
     """Return a form's fields without its files, such as the model that an audio file is sent to."""
     fields = getattr(stream, "fields", None)
@@ -65,9 +73,9 @@ def begun(request: Any, target: Target, frame: Frame | None) -> tuple[Exchange |
         told = by_name(headers)
         own = NOTHING if _PREFIX not in b"\n".join(told) else _own(headers, told)  # as nearly all calls have none
         try:
-            body = request.content
-        except RuntimeError:  # RequestNotRead: an upload that is read while it is sent
-            body = _small_fields(request.stream)
+            body = request._content  # what `content` is in both libraries, which calls a function for it
+        except AttributeError:
+            body = _content(request)
         exchange = begin(request.method, target, headers, body, frame, own, told.get(b"user-agent"))
     except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
         warn("begin", "A provider call could not be recorded: %s", type(error).__name__)

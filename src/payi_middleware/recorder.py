@@ -21,7 +21,7 @@ from .kinds import Kind
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
-from .providers import READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
+from .providers import PLAIN, READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
 from .raw_headers import by_name
 from .report import Timing
 from .results import XproxyResult
@@ -31,6 +31,8 @@ _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
 _KEPT_BODY = 4 * 1024 * 1024
 """Bytes of an answer that a reader keeps at most."""
+_PLAIN = 256 * 1024
+"""Bytes of an answer that are kept as they come, and read later."""
 _LATEST = 1024
 """Bytes of an answer after which it is known whether it is a stream."""
 
@@ -55,6 +57,7 @@ class Exchange(Holding):
     result, and `wanted` that anybody may; `model_instead` which model is to be asked for in place of its own; `skips`
     that pieces of its answer which say nothing need not be fed; `blocks` that a limit of type block is in force,
     `let_pass` that it is made in spite of one, and `passage` how it goes through Pay-i's proxy, if it does.
+    `told` are the headers of a plain answer, of which no more than the piece `first` has come, as long as it is unread.
     Whoever it is handed to keeps in `asked` and `answer` what request and reader said, in `ticket` where the call is on
     record already, and in `fallback_id` the id that it is reported with where the provider gives none.
     """
@@ -62,11 +65,11 @@ class Exchange(Holding):
     # There is one for each call. What is in slots is found at its place; what is the class's, until it is set, would be
     # looked for by its name each time, in memory that the app's own work has driven out of the core's caches since.
     __slots__ = (
-        "__dict__", "__weakref__", "_claim", "_frame", "_generation", "_owner", "_stream", "answer", "asked",
+        "__dict__", "__weakref__", "_claim", "_frame", "_generation", "_owner", "_reader", "_stream", "answer", "asked",
         "begun", "call_annotations", "content", "ended", "failure", "fallback_id",
-        "first_completion", "first_token", "hindered", "inline", "kind", "known",
-        "open", "passage", "queued_bytes", "reader", "received", "request", "skips",
-        "started", "status", "terminated", "ticket", "wanted",
+        "first", "first_completion", "first_token", "hindered", "inline", "kind", "known",
+        "open", "passage", "queued_bytes", "received", "request", "skips",
+        "started", "status", "terminated", "ticket", "told", "wanted",
     )  # fmt: skip
 
     _stream: ref[Stream] | None
@@ -75,9 +78,11 @@ class Exchange(Holding):
     content: list[bytes] | None
     failure: str | None
     fallback_id: str | None
+    first: bytes | None
     passage: Any
     queued_bytes: int
-    reader: Reader | None
+    _reader: Reader | None
+    told: dict[str, str] | None
     status: int | None
     ticket: object
 
@@ -98,8 +103,8 @@ class Exchange(Holding):
         self.kind = kind
         self.request = request
         self.call_annotations = annotations
-        self.reader = self.status = self.failure = self.content = self.passage = self._stream = None
-        self.asked = self.answer = self.ticket = self.fallback_id = self._call_ref = None
+        self.told = self.first = self._reader = self.status = self.failure = self.content = self.passage = None
+        self._stream = self.asked = self.answer = self.ticket = self.fallback_id = self._call_ref = None
         self.first_token = self.first_completion = self.ended = 0.0  # until they have come
         self.received = 0
         self.open = True
@@ -148,7 +153,7 @@ class Exchange(Holding):
             Whether it keeps neither request nor answer.
         """
         if on_record:
-            self.reader = None
+            self.told = self.first = self._reader = None
         if self.asked is not None and self.content is None and self.passage is None:
             self.request = None
         if self.known is not None and not self.wanted:  # it is known whom the call is for
@@ -210,9 +215,12 @@ class Exchange(Holding):
                 del told["content-encoding"]
             else:
                 self.content_encoding = told["content-encoding"]
-        self.reader = reader = open_reader(self.kind.match, status, told)
-        if not reader.keeps and reader.streams:
-            self._stream = remember(self)
+        if self.kind.plain and told.get("content-type") == PLAIN:
+            self.told = told
+        else:
+            self._reader = reader = open_reader(self.kind.match, status, told)
+            if not reader.keeps and reader.streams:
+                self._stream = remember(self)
         return self._call or self.call
 
     def feed(self, chunk: bytes) -> bool:
@@ -221,9 +229,19 @@ class Exchange(Holding):
         Returns:
             True if it held the provider's last event, so that the exchange is complete.
         """
-        reader = self.reader
-        if reader is None or not self.open:
+        if not self.open:
             return False
+        reader = self._reader
+        if reader is None:
+            if self.told is None:
+                return False
+            if self.first is None and len(chunk) < _PLAIN and chunk.startswith(b"{"):
+                self.first = chunk
+                self.received = len(chunk)
+                if self.content is not None:
+                    self.content.append(chunk)
+                return False
+            reader = self._read()
         terminal = reader.feed(chunk)
         self.received += len(chunk)
         if self.content is not None and self.received <= _KEPT_CONTENT:
@@ -245,12 +263,27 @@ class Exchange(Holding):
     @property
     def says_nothing(self) -> Callable[[bytes], bool] | None:
         """What tells whether the next piece says nothing, if it `skips` such pieces: see `Reader`."""
-        return None if self.reader is None else self.reader.says_nothing
+        return None if self._reader is None else self._reader.says_nothing
+
+    @property
+    def reader(self) -> Reader | None:
+        """Who reads the response, if it has begun and was not let go of."""
+        return self._reader if self.told is None else self._read()
+
+    def _read(self) -> Reader:
+        """Begin to read what was kept unread."""
+        assert self.told is not None
+        assert self.status is not None
+        self._reader = reader = open_reader(self.kind.match, self.status, self.told)
+        if self.first is not None:
+            reader.feed(self.first)
+        self.told = self.first = None
+        return reader
 
     @property
     def is_left_to_record(self) -> bool:
         """Whether only the record has what the provider answered."""
-        return self.answer is None and self.reader is None and type(self.ticket) is int
+        return self.answer is None and self._reader is None and self.told is None and type(self.ticket) is int
 
     @property
     def size(self) -> int:
@@ -259,7 +292,7 @@ class Exchange(Holding):
 
     def let_go(self) -> None:
         """Free what was read: a report may wait for an hour, and the bodies need not."""
-        self.request = self.reader = self.content = self.answer = None
+        self.request = self.told = self.first = self._reader = self.content = self.answer = None
 
     def fail(self, error: BaseException) -> None:
         """End the exchange because the client failed."""

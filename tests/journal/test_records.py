@@ -133,7 +133,8 @@ def test_every_api_is_among_these() -> None:
 
 def test_the_record_of_a_call_without_a_response_tells_so() -> None:
     exchange = exchange_of(CHAT, ASKED, b"", complete=False)
-    exchange.reader = exchange.status = None
+    exchange.let_go()
+    exchange.status = None
     exchange.failure = "ReadTimeout"
 
     record, direct, read = reports(exchange)

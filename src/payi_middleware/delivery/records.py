@@ -43,18 +43,21 @@ def record_of(exchange: Exchange, hash_user: Callable[[str], str] | None) -> byt
     Args:
         hash_user: what user ids are replaced by, as they are in the report.
     """
-    reader, kind, status = exchange.reader, exchange.kind, exchange.status
+    kind, status, told = exchange.kind, exchange.status, exchange.told
     asked = exchange.asked
     # One that is put on record anew, as its journal was closed, may have been relieved of its request.
     if asked is None:
         exchange.asked = asked = asked_of(kind.match, exchange.request)
-    kept = None if reader is None or status is None or status >= _FAILED else reader.kept()
-    annotations, failed = exchange.known or exchange.annotations, exchange.failure is not None
     more = headers = body = b""
-    if kept is None or failed or annotations is not NOTHING or exchange.content is not None:
-        more = _more(exchange, annotations, hash_user, said=kept is None)
-    if kept is not None:
-        headers, body = _headers(tuple(kept[0].items())), kept[1]
+    said = True
+    if status is not None and status < _FAILED:
+        if told is not None:
+            headers, body, said = _headers(tuple(told.items())), exchange.first or b"", False
+        elif (reader := exchange.reader) is not None and (kept := reader.kept()) is not None:
+            headers, body, said = _headers(tuple(kept[0].items())), kept[1], False
+    annotations, failed = exchange.known or exchange.annotations, exchange.failure is not None
+    if said or failed or annotations is not NOTHING or exchange.content is not None:
+        more = _more(exchange, annotations, hash_user, said=said)
     own_id = (exchange.fallback_id or "").encode()
     opening = None if asked.notes else kind.openings.get(asked.model)
     if opening is None:

@@ -11,11 +11,12 @@ from .answer import Answer, Asked, FunctionCall
 from .asked import asked_of, model_named, read_request
 from .hosts import Recognition, maybe_inference, recognise, recognised, tells_usage_if_asked
 from .match import Match
-from .opening import READ_HEADERS, open_reader, read_answer
+from .opening import PLAIN, READ_HEADERS, comes_plain, open_reader, read_answer
 from .reader import Reader
 from .usage import Usage, units
 
 __all__ = [
+    "PLAIN",
     "READ_HEADERS",
     "Answer",
     "Asked",
@@ -25,6 +26,7 @@ __all__ = [
     "Recognition",
     "Usage",
     "asked_of",
+    "comes_plain",
     "maybe_inference",
     "model_named",
     "open_reader",

@@ -12,9 +12,11 @@ from .reader import AnyReader, Reader
 from .registry import FORMATS
 from .whole import Whole, read_plainly
 
-__all__ = ["READ_HEADERS", "open_reader", "read_answer"]
+__all__ = ["PLAIN", "READ_HEADERS", "comes_plain", "open_reader", "read_answer"]
 
 _PIECE = 32_768
+PLAIN = JSON
+"""What the content type of nearly every answer is that comes whole."""
 
 READ_HEADERS = MappingProxyType(
     {
@@ -28,6 +30,15 @@ READ_HEADERS = MappingProxyType(
     }
 )
 """The names, in lower case, of the headers that a reader looks at: of the twenty that come, two or three."""
+
+
+def comes_plain(match: Match) -> bool:
+    """Return whether an answer that is one JSON object says what it is when it is read later, and may be kept as it is.
+
+    It may not where an answer has in it what was asked.
+    """
+    reading = FORMATS[match.api]
+    return reading.framing != "lines" and not reading.repeats
 
 
 def open_reader(match: Match, status: int, headers: Mapping[str, str]) -> Reader:
