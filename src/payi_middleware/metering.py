@@ -11,7 +11,7 @@ from .context import Frame
 from .headers import CALL_PREFIX, read_annotations
 from .limits.substituting import substituted
 from .log import warn
-from .raw_headers import by_name
+from .raw_headers import listed
 from .recorder import Exchange
 from .routing import Asked
 from .stream_usage import asking_for_usage, is_signed, taking_out
@@ -29,6 +29,7 @@ METERED = "payi_metered"
 """Key in a request's `extensions` that says that somebody meters it already."""
 
 _NONE = None, None
+_AGENT = b"user-agent"
 _PREFIX = CALL_PREFIX.encode()
 _STREAM = b'"stream"'
 """Only an answer to a request that says this may be one that tells its usage only if asked."""
@@ -70,13 +71,14 @@ def begun(request: Any, target: Target, frame: Frame | None) -> tuple[Exchange |
     """
     try:
         headers = request.headers
-        told = by_name(headers)
-        own = NOTHING if _PREFIX not in b"\n".join(told) else _own(headers, told)  # as nearly all calls have none
+        names, rows = listed(headers)
+        own = NOTHING if _PREFIX not in b"\n".join(names) else _own(headers, names)  # as nearly all calls have none
         try:
             body = request._content  # what `content` is in both libraries, which calls a function for it
         except AttributeError:
             body = _content(request)
-        exchange = begin(request.method, target, headers, body, frame, own, told.get(b"user-agent"))
+        agent = rows[names.index(_AGENT)][2] if _AGENT in names else None
+        exchange = begin(request.method, target, headers, body, frame, own, agent)
     except Exception as error:  # noqa: BLE001 - fail open: the provider call goes on unmetered
         warn("begin", "A provider call could not be recorded: %s", type(error).__name__)
         return _NONE
@@ -135,7 +137,7 @@ class Change:
             try:
                 headers = request.headers
                 self._own_headers = headers.raw
-                for name in _own_names(by_name(headers)):
+                for name in _own_names(listed(headers)[0]):
                     del headers[name.decode("ascii")]
             except Exception as error:  # noqa: BLE001 - fail open: the provider gets what it knows nothing of
                 warn("own headers", "The headers of a provider call are sent with it: %s", type(error).__name__)

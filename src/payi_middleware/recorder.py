@@ -22,7 +22,7 @@ from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
 from .providers import PLAIN, READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
-from .raw_headers import by_name
+from .raw_headers import listed
 from .report import Timing
 from .results import XproxyResult
 from .unfinished import Stream, forget, remember
@@ -36,7 +36,7 @@ _PLAIN = 256 * 1024
 _LATEST = 1024
 """Bytes of an answer after which it is known whether it is a stream."""
 
-_READ = READ_HEADERS.keys()
+_READ = frozenset(READ_HEADERS)
 
 Owner = AnyOwner["Exchange"]
 """Who receives the exchanges of an app."""
@@ -154,8 +154,10 @@ class Exchange(Holding):
         """
         if on_record:
             self.told = self.first = self._reader = None
+        light = False
         if self.asked is not None and self.content is None and self.passage is None:
             self.request = None
+            light = on_record and self.answer is None
         if self.known is not None and not self.wanted:  # it is known whom the call is for
             call, scope = self._call, self._scope
             if call is not None:
@@ -163,7 +165,7 @@ class Exchange(Holding):
                     call.made_in = ref(scope)
                 self._call_ref = ref(call)
             self._call = self._scope = self._frame = None
-        return on_record and self.answer is None and self.request is None
+        return light
 
     @property
     def annotations(self) -> Annotations:
@@ -206,10 +208,10 @@ class Exchange(Holding):
             self.discard()
             return None
         self.status = status
-        come = by_name(headers)
+        names, rows = listed(headers)
         told = {}
-        for name in _READ & come.keys():
-            told[READ_HEADERS[name]] = come[name].decode("latin-1")
+        for name in _READ.intersection(names):
+            told[READ_HEADERS[name]] = rows[names.index(name)][2].decode("latin-1")
         if "content-encoding" in told:
             if decoded:
                 del told["content-encoding"]
@@ -237,7 +239,6 @@ class Exchange(Holding):
                 return False
             if self.first is None and len(chunk) < _PLAIN and chunk.startswith(b"{"):
                 self.first = chunk
-                self.received = len(chunk)
                 if self.content is not None:
                     self.content.append(chunk)
                 return False
@@ -277,6 +278,7 @@ class Exchange(Holding):
         self._reader = reader = open_reader(self.kind.match, self.status, self.told)
         if self.first is not None:
             reader.feed(self.first)
+            self.received = len(self.first)
         self.told = self.first = None
         return reader
 
@@ -288,7 +290,8 @@ class Exchange(Holding):
     @property
     def size(self) -> int:
         """Bytes that this exchange keeps in memory, about."""
-        return len(self.request or b"") + (0 if self.is_left_to_record else min(self.received, _KEPT_BODY))
+        answered = 0 if self.is_left_to_record else len(self.first or b"") or min(self.received, _KEPT_BODY)
+        return len(self.request or b"") + answered
 
     def let_go(self) -> None:
         """Free what was read: a report may wait for an hour, and the bodies need not."""

@@ -67,7 +67,7 @@ class Inbox:
         elif not self._nudged:
             self._asked, self._nudged = False, True
             self._nudge(_NUDGE)
-        elif len(beside) >= _MANY and not self._hurried:
+        elif queued >= _MANY and not self._hurried:
             self._hurried = True
             self._nudge(_HURRY)
         return queued
