@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Reading", "allowed", "judged"]
 
 _TOLERANCE, _TIMES_NOISE = 0.75, 4.0
-"""The same code added 98 % to an ASGI request on one machine and 154 % on another."""
+"""The same code added 98 % to an ASGI request at one hour and 154 % at another, as the neighbours were others."""
 _SMALL = 0.03
 """Three quarters of next to nothing is nothing: at least this share of bare is never a regression."""
 _CROWDED = 1.0

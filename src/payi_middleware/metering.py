@@ -156,7 +156,7 @@ class Change:
         """Have a stream tell its usage that would not do so unasked."""
         exchange, request = self._exchange, self.sent
         try:
-            if (body := exchange.request) is None or _STREAM not in body:
+            if (body := exchange.request) is None:
                 return
             if exchange.may_ask_for_usage(request.url.query.decode("ascii")):
                 self._ask_for_usage(request, body)

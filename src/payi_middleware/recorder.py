@@ -21,7 +21,7 @@ from .kinds import Kind
 from .limits.refusal import BLOCKED_PROPERTY, CODE, Refusal
 from .owner import Admission
 from .owner import Owner as AnyOwner
-from .providers import PLAIN, READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
+from .providers import MOST_HELD, PLAIN, READ_HEADERS, Answer, Asked, Match, Reader, open_reader, tells_usage_if_asked
 from .raw_headers import listed
 from .report import Timing
 from .results import XproxyResult
@@ -31,8 +31,6 @@ _KEPT_CONTENT = 1024 * 1024
 """Bytes of an answer that are kept where the app asked for prompts and answers to be reported."""
 _KEPT_BODY = 4 * 1024 * 1024
 """Bytes of an answer that a reader keeps at most."""
-_PLAIN = 256 * 1024
-"""Bytes of an answer that are kept as they come, and read later."""
 _LATEST = 1024
 """Bytes of an answer after which it is known whether it is a stream."""
 
@@ -237,7 +235,7 @@ class Exchange(Holding):
         if reader is None:
             if self.told is None:
                 return False
-            if self.first is None and len(chunk) < _PLAIN and chunk.startswith(b"{"):
+            if self.first is None and len(chunk) < MOST_HELD and chunk.startswith(b"{"):
                 self.first = chunk
                 if self.content is not None:
                     self.content.append(chunk)

@@ -54,7 +54,13 @@ class _Wrapper:
 
     def _target_of(self, request: Any) -> Target | None:
         """Return where a request goes to that is to be metered here; None of one that somebody meters already."""
-        return None if METERED in request.extensions else target_of(request.url)
+        if METERED in request.extensions:
+            return None
+        url, target = self.latest
+        if url is not request.url:
+            return target_of(request.url)
+        self.latest = _NOWHERE
+        return target
 
     def _transport_for(self, url: Any) -> Any:
         client = None if self._client is None else self._client()
@@ -190,12 +196,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             self._inner.__exit__(*failure)
 
         def handle_request(self, request: Any) -> Any:
-            url, target = self.latest
-            extensions = request.extensions
-            if url is request.url and METERED not in extensions:
-                self.latest = _NOWHERE
-            else:
-                target = self._target_of(request)
+            target = self._target_of(request)
             if target is None:
                 return self._inner.handle_request(request)
             frame = current_frame()
@@ -204,6 +205,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             exchange, change = begun(request, target, frame)
             if exchange is None:
                 return self._inner.handle_request(request)
+            extensions = request.extensions
             request.extensions = {**extensions, METERED: True}
             try:
                 response = self._inner.handle_request(request) if change is None else self._changed(exchange, change)
@@ -246,12 +248,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             await self._inner.__aexit__(*failure)
 
         async def handle_async_request(self, request: Any) -> Any:
-            url, target = self.latest
-            extensions = request.extensions
-            if url is request.url and METERED not in extensions:
-                self.latest = _NOWHERE
-            else:
-                target = self._target_of(request)
+            target = self._target_of(request)
             if target is None:
                 return await self._inner.handle_async_request(request)
             frame = current_frame()
@@ -260,6 +257,7 @@ def transports(module: ModuleType) -> tuple[type[Any], type[Any]]:
             exchange, change = begun(request, target, frame)
             if exchange is None:
                 return await self._inner.handle_async_request(request)
+            extensions = request.extensions
             request.extensions = {**extensions, METERED: True}
             try:
                 response = await (self._sent(exchange, request) if change is None else self._changed(exchange, change))

@@ -12,10 +12,11 @@ from .asked import asked_of, model_named, read_request
 from .hosts import Recognition, maybe_inference, recognise, recognised, tells_usage_if_asked
 from .match import Match
 from .opening import PLAIN, READ_HEADERS, comes_plain, open_reader, read_answer
-from .reader import Reader
+from .reader import MOST_HELD, Reader
 from .usage import Usage, units
 
 __all__ = [
+    "MOST_HELD",
     "PLAIN",
     "READ_HEADERS",
     "Answer",
